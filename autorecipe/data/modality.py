@@ -1,0 +1,111 @@
+"""The one interface between kinds of data and the rest: what a modality must know.
+
+A modality is a record of functions; `autorecipe.data.MODALITIES` lists them.  Adding one (texts,
+say) touches its own folder and that list.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autorecipe.results import DatasetInfo, Finding
+
+Source = Any
+"""A path, the name of a bundled data set, or arrays from Python: `X` or `(X, y)`."""
+Progress = Callable[[str, float], None]
+"""Told a sentence and the share done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user said about the data."""
+
+    target: str | None = None
+    task: str = "auto"
+    metric: str = "auto"
+    keep: tuple[str, ...] = ()
+    """Columns that stay although they look like identifiers."""
+    resolution: int | None = None
+    """Side of the images in pixels; None: chosen from the data."""
+    seed: int = 0
+    """Seed of the splits."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Examples as read, before anything is learned from them."""
+
+    modality: str
+    name: str
+    inputs: Any
+    """Images: uint8 array [N, H, W, C].  Tables: a DataFrame without the target."""
+    targets: np.ndarray
+    """Classes as str array [N], or float64 [N] for regression."""
+    names: Sequence[str]
+    """File (relative to the data set) or row number of each example."""
+    given: np.ndarray
+    """str array [N]: `train`, `val`, `test`, or `` where the data set does not say."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Facts for `DatasetInfo` that only the reader knows (task, reasons, resolution, ...)."""
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which example is in which split: int64 index arrays.
+
+    `parts` cuts train + confirm into parts for decisions: decision seed s trains without part s and
+    is scored on it.  With 5,000 examples or more, part 0 is confirm; with fewer, confirm is empty and
+    the parts are folds of train.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    confirm: np.ndarray
+    test: np.ndarray
+    parts: tuple[np.ndarray, ...]
+
+    def held_out(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Examples to train on and to score on for decision seed `seed`."""
+        part = self.parts[seed % len(self.parts)]
+        pool = np.concatenate([self.train, self.confirm])
+        return pool[~np.isin(pool, part)], part
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training: tensors on the CPU, facts, splits, and how inputs were made."""
+
+    info: DatasetInfo
+    inputs: tuple[torch.Tensor, ...]
+    """Images: (uint8 [N, C, H, W],).  Tables: (float32 numbers [N, F], int64 codes [N, K])."""
+    targets: torch.Tensor
+    """int64 classes [N], or float32 targets [N] scaled to zero mean and unit variance."""
+    splits: Splits
+    names: Sequence[str]
+    preprocess: dict[str, Any]
+    """Raw input -> tensors, as plain data (`preprocess.json`)."""
+
+
+@dataclass(frozen=True)
+class Modality:
+    """The functions of one kind of data."""
+
+    name: str
+    detect: Callable[[Source], str | None]
+    """Why this source is of this modality, or None."""
+    read: Callable[[Source, ReadOptions, Progress], Raw]
+    fit: Callable[[Raw, np.ndarray], dict[str, Any]]
+    """Learn the preprocessing from the rows given (train): plain data."""
+    encode: Callable[[Any, dict[str, Any]], tuple[torch.Tensor, ...]]
+    """Raw inputs -> tensors, by the preprocessing."""
+    read_inputs: Callable[[Source, dict[str, Any]], tuple[list[str], Any]]
+    """Names and raw inputs of something to predict: a path or arrays."""
+    baseline_features: Callable[[tuple[torch.Tensor, ...]], np.ndarray]
+    """Tensors -> float32 matrix [N, D] for scikit-learn."""
+    preview: Callable[[Raw, Path], None]
+    """Draw a few examples into a PNG."""

@@ -1,0 +1,174 @@
+"""Records of what was found, measured and decided."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that inspection saw in the data."""
+
+    kind: str
+    """A short name, such as `missing_values`."""
+    found: str
+    """What was found, with counts and examples."""
+    done: str = ""
+    """What is done about it."""
+    otherwise: str = ""
+    """What to type to have it otherwise."""
+    warn: bool = False
+    """Whether the user should look at it."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Facts about a data set: what families, checks and plans may know."""
+
+    name: str
+    modality: str
+    """`image` or `table`."""
+    task: str
+    """`binary`, `multiclass` or `regression`."""
+    task_reason: str
+    metric: str
+    metric_reason: str
+    num_examples: dict[str, int]
+    """Examples in `train`, `val`, `confirm` and `test`."""
+    classes: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
+    """Examples of each class, test left out."""
+    resolution: int = 0
+    channels: int = 0
+    resolution_reason: str = ""
+    pixel_mean: tuple[float, ...] = ()
+    """Mean of each channel over the training images, 0 to 255."""
+    pixel_std: tuple[float, ...] = ()
+    num_numbers: int = 0
+    """Numeric input features of a table, missing-value signals included."""
+    cardinalities: tuple[int, ...] = ()
+    """Number of codes of each categorical column; code 0 is "missing or unseen"."""
+    bins: tuple[tuple[float, ...], ...] = ()
+    """Quantile edges of each numeric feature after scaling, for piecewise-linear embeddings."""
+    target: str = ""
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    cross_validated: bool = False
+    """Whether confirm is replaced by fresh folds (under 5,000 examples)."""
+    findings: tuple[Finding, ...] = ()
+    digest: str = ""
+    """Digest of the examples and their targets."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the network: one a class, or one for regression."""
+        return 1 if self.task == "regression" else len(self.classes)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of the training loop."""
+
+    name: str
+    passed: bool
+    measured: str
+    expected: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The state of a training run at one moment."""
+
+    step: int
+    seconds: float
+    lr: float
+    train_loss: float
+    """Mean training loss since the point before."""
+    score: float | None = None
+    """The metric on the scored examples, if they were scored here."""
+    loss: float | None = None
+    """The unregularised loss on the scored examples."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How one training run ended."""
+
+    state: str
+    """`complete`, `pruned`, `diverged`, `out_of_memory` or `stopped`."""
+    steps: int
+    seconds: float
+    score: float | None
+    loss: float | None
+    train_score: float | None = None
+    """The metric on as many training examples, without augmentation."""
+    train_loss: float | None = None
+    num_params: int = 0
+    curve: tuple[CurvePoint, ...] = ()
+    reason: str = ""
+    """Why a run did not complete."""
+
+
+@dataclass(frozen=True)
+class LRRange:
+    """What the learning-rate range test found for one shape and optimizer."""
+
+    suggestion: float
+    """The learning rate to start from."""
+    reason: str
+    lrs: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    """Smoothed median loss at each learning rate."""
+    spread: float = 0.0
+    """Standard deviation of the suggestions of single seeds, in log10."""
+    flat: bool = False
+    """Whether the curve gave no suggestion."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer to one question, with the evidence (a row of `decisions.json`)."""
+
+    stage: str
+    question: str
+    incumbent: str
+    """Digest of the recipe carried into the question."""
+    candidates: tuple[str, ...]
+    """Digests of the recipes that were tried."""
+    candidate: str
+    """Digest of the recipe that was compared with the incumbent."""
+    study: str
+    trials: tuple[int, ...]
+    effect: float | None
+    """Gain of the candidate in the metric, positive is better; None if it was not measured."""
+    standard_error: float | None
+    interval: tuple[float, float] | None
+    """90 % interval of the effect."""
+    p_better: float | None
+    num_examples: int
+    num_seeds: int
+    seconds: float
+    verdict: str
+    reason: str
+    chosen: str
+    """Digest of the recipe carried out of the question."""
+    scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Held-out scores of each seed, for `incumbent` and `candidate`."""
+    held_out: str = "confirm"
+    """`confirm`, or `cross-validated` for small data."""
+    diagnosis: str = ""
+    next_stage: str = ""
+    candidate_score: float | None = None
+    """Search score (val) of the candidate, which is optimistic: it won there."""
+    num_params: int = 0
+    """Parameters of the chosen network."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the budget was spent on."""
+
+    given: str
+    seconds: float | None
+    spent_seconds: float
+    by_stage: dict[str, float] = field(default_factory=dict)
+    planned: dict[str, float] = field(default_factory=dict)
