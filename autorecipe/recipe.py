@@ -38,6 +38,8 @@ class DataSection:
     """Side of the images in pixels; 0 for tables."""
     channels: int = 0
     """1 for grey, 3 for colour; 0 for tables."""
+    split_seed: int = 0
+    """Seed of the splits."""
     digest: str = ""
     """The data's digest when the recipe was made."""
 

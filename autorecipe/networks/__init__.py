@@ -1,0 +1,70 @@
+"""Network families: each is four functions, `smallest`, `wider`, `deeper` and `build`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from autorecipe.errors import InputError, did_you_mean
+from autorecipe.networks import linear, mlp, resnet
+from autorecipe.networks.layers import PixelScale
+from autorecipe.recipe import NetworkSection, RegularizationSection
+from autorecipe.results import DatasetInfo
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of networks that can grow."""
+
+    smallest: Callable[[DatasetInfo], NetworkSection]
+    """The smallest sensible network for a data set."""
+    wider: Callable[[NetworkSection], NetworkSection | None]
+    """The same network twice as wide; None when it cannot grow."""
+    deeper: Callable[[NetworkSection], list[NetworkSection]]
+    """The networks with one more block, one for each place it can go; empty when it cannot grow."""
+    build: Callable[[NetworkSection, DatasetInfo], nn.Module]
+    """The module: images [B, C, H, W], or numbers [B, F] and codes [B, K], to outputs [B, O]."""
+    modalities: tuple[str, ...] = ("image", "table")
+    """Kinds of data it takes."""
+
+
+FAMILIES: dict[str, Family] = {
+    "linear": Family(linear.smallest, linear.wider, linear.deeper, linear.build),
+    "mlp": Family(mlp.smallest, mlp.wider, mlp.deeper, mlp.build),
+    "resnet": Family(resnet.smallest, resnet.wider, resnet.deeper, resnet.build, modalities=("image",)),
+}
+"""Every family by name.  Add your own: `FAMILIES["mine"] = Family(...)`."""
+
+
+def family(name: str) -> Family:
+    """A family by its name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"there is no network family '{name}'; {did_you_mean(name, FAMILIES)}")
+    return FAMILIES[name]
+
+
+def build(section: NetworkSection, regularization: RegularizationSection, info: DatasetInfo, seed: int) -> nn.Module:
+    """The network of a recipe, initialised from `seed`, on the CPU.
+
+    Images come in as pixels 0..255: they are scaled inside, so that the saved model is whole.
+    Every `nn.Dropout` gets the recipe's rate.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = family(section.family).build(section, info)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = regularization.dropout
+    if info.modality == "image":
+        model = nn.Sequential(PixelScale(info.pixel_mean, info.pixel_std), model)
+    return model
+
+
+def num_params(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

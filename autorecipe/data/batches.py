@@ -1,0 +1,95 @@
+"""Batches on the device: order, gathering and augmentation, all of it batched and per example.
+
+Shapes: N examples, B batch, C channels, H height, W width.  The whole data set stays on the device
+(uint8 for images); a batch is one gather.  What is random in step s depends on the seed and s alone,
+so a run can be taken up at any step.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from autorecipe.recipe import RegularizationSection
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The random numbers of one step."""
+    generator = torch.Generator(device if device.type == "cuda" else "cpu")
+    return generator.manual_seed((seed * 1_000_003 + step * 7919 + 17) % 2**63)
+
+
+def batch_rows(rows: Tensor, batch_size: int, seed: int, first_step: int = 0) -> Iterator[Tensor]:
+    """Batches of row numbers for ever: each epoch is a fresh permutation, an incomplete last batch is left out.
+
+    Args:
+        rows: int64 [N], the examples to train on.
+        batch_size: examples in a batch; all of them when there are fewer.
+        seed: seed of the order.
+        first_step: the step to begin with.
+    """
+    batch_size = min(batch_size, len(rows))
+    per_epoch = len(rows) // batch_size
+    epoch, skip = divmod(first_step, per_epoch)
+    while True:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch * 104_729 + 1) % 2**63)
+        order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
+        for i in range(skip, per_epoch):
+            yield order[i * batch_size : (i + 1) * batch_size]
+        epoch, skip = epoch + 1, 0
+
+
+def gather(inputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
+    """The inputs of some rows, as they are."""
+    return tuple(x[rows] for x in inputs)
+
+
+def gather_images(
+    images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSection, generator: torch.Generator
+) -> Tensor:
+    """Images of some rows, each shifted, mirrored and erased by its own random numbers.
+
+    Shift and mirror image are done by the gather itself.  The border is repeated outwards.
+
+    Returns:
+        [B, C, H, W] in the images' dtype, in channels_last memory when anything was moved.
+    """
+    if not (section.crop or section.flip):
+        images = images_NCHW[rows_B]
+    else:
+        batch, (height, width) = len(rows_B), images_NCHW.shape[-2:]
+        device = images_NCHW.device
+        shift_2B = torch.randint(
+            -section.crop, section.crop + 1, (2, batch), generator=generator, device=generator.device
+        )
+        shift_2B = shift_2B.to(device)
+        ys_BH = (torch.arange(height, device=device) + shift_2B[0, :, None]).clamp_(0, height - 1)
+        xs_BW = (torch.arange(width, device=device) + shift_2B[1, :, None]).clamp_(0, width - 1)
+        if section.flip:
+            mirrored_B = torch.rand(batch, generator=generator, device=generator.device).to(device) < 0.5
+            xs_BW = torch.where(mirrored_B[:, None], width - 1 - xs_BW, xs_BW)
+        images_NHWC = images_NCHW.permute(0, 2, 3, 1)
+        images = images_NHWC[rows_B[:, None, None], ys_BH[:, :, None], xs_BW[:, None, :]].permute(0, 3, 1, 2)
+    if section.erase:
+        images = _erase(images, section.erase, generator)
+    return images
+
+
+def _erase(images_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Fill a random rectangle of a share of the images with their mean (Zhong et al. 2020)."""
+    batch, _, height, width = images_BCHW.shape
+    u_5B = torch.rand(5, batch, generator=generator, device=generator.device).to(images_BCHW.device)
+    area = 0.02 + 0.23 * u_5B[0]
+    aspect = torch.exp((u_5B[1] * 2 - 1) * 1.2)
+    h_B = (area * aspect).sqrt().clamp(max=1) * height
+    w_B = (area / aspect).sqrt().clamp(max=1) * width
+    top_B = u_5B[2] * (height - h_B)
+    left_B = u_5B[3] * (width - w_B)
+    ys = torch.arange(height, device=images_BCHW.device)
+    xs = torch.arange(width, device=images_BCHW.device)
+    inside_y = (ys >= top_B[:, None]) & (ys < (top_B + h_B)[:, None])
+    inside_x = (xs >= left_B[:, None]) & (xs < (left_B + w_B)[:, None])
+    chosen_B = u_5B[4] < share
+    mask = (inside_y[:, :, None] & inside_x[:, None, :] & chosen_B[:, None, None])[:, None]
+    fill = images_BCHW.float().mean((2, 3), keepdim=True).to(images_BCHW.dtype)
+    return torch.where(mask, fill, images_BCHW)

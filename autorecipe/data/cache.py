@@ -1,0 +1,173 @@
+"""Decoded images on disk, keyed by the content of their files.
+
+An entry is `CONTENT.npy` (the array) with `CONTENT.json` (facts, and the array's SHA-256, so that a
+damaged entry is noticed).  `index-LISTING.json` leads from a folder's names, sizes and times to the
+content, so that a second run need not read 70,000 files to find its entry.
+
+The folder is the user's cache folder, or `AUTORECIPE_CACHE`.  It is kept under 4 GiB, or under
+`AUTORECIPE_CACHE_LIMIT` (bytes, or such as `2G`; 0: nothing is kept); what was not used for longest goes first.
+A cache that cannot be written costs time and nothing else.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autorecipe.errors import InputError
+from autorecipe.rundir import atomic, write_json
+
+DEFAULT_LIMIT = 4 * 1024**3
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_OURS = re.compile(r"^\.?(index-)?[0-9a-f]{64}\.(npy|json)(\..*\.tmp)?$")
+
+
+def cache_dir() -> Path:
+    """The folder of the cache; it need not exist yet."""
+    given = os.environ.get("AUTORECIPE_CACHE")
+    if given:
+        return Path(given).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("autorecipe", appauthor=False))
+
+
+def size_limit() -> int:
+    """Most bytes that the cache may hold.
+
+    Raises:
+        InputError: `AUTORECIPE_CACHE_LIMIT` is not a size.
+    """
+    given = os.environ.get("AUTORECIPE_CACHE_LIMIT", "").strip()
+    if not given:
+        return DEFAULT_LIMIT
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", given, re.IGNORECASE)
+    if not match:
+        raise InputError(f"AUTORECIPE_CACHE_LIMIT is '{given}'; give bytes or a size such as 500M or 2G")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def array_digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's shape, type and values."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def linked(listing: str) -> str | None:
+    """The content that a listing led to before."""
+    try:
+        content = json.loads((cache_dir() / f"index-{listing}.json").read_text())["content"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return content if isinstance(content, str) and re.fullmatch(r"[0-9a-f]{64}", content) else None
+
+
+def link(listing: str, content: str) -> None:
+    """Remember which content a listing leads to."""
+    with contextlib.suppress(OSError):
+        write_json(cache_dir() / f"index-{listing}.json", {"content": content})
+
+
+def load(content: str) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """The array and facts of an entry, or None; a damaged entry is dropped."""
+    array_path, facts_path = _paths(content)
+    if not facts_path.exists():
+        return None
+    try:
+        facts = json.loads(facts_path.read_text())
+        # Copy on write: pages come in as they are used, and torch warns of read-only arrays.
+        array = np.load(array_path, mmap_mode="c", allow_pickle=False)
+        sound = facts["sha256"] == array_digest(array)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        sound = False
+    if not sound:
+        _remove(content)
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(facts_path)  # the time of use
+    return array, facts
+
+
+def store(content: str, array: np.ndarray, facts: dict[str, Any]) -> str:
+    """Keep an entry and evict others until the cache fits its limit.
+
+    Returns:
+        why the entry was not kept, or an empty text.
+    """
+    limit = size_limit()
+    if array.nbytes + 4096 > limit:
+        return f"the images take {array.nbytes:,} bytes, more than the cache may hold ({limit:,})"
+    array_path, facts_path = _paths(content)
+    try:
+        with atomic(array_path) as temporary, open(temporary, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+        write_json(facts_path, {**facts, "sha256": array_digest(array)})
+        _evict(limit, keep=content)
+    except (OSError, UnicodeError) as error:  # a file name that is no UTF-8 does not fit into JSON
+        _remove(content)
+        return f"the cache at {cache_dir()} cannot be written: {getattr(error, 'strerror', None) or error}"
+    return ""
+
+
+def usage() -> tuple[int, int]:
+    """Entries and bytes in the cache."""
+    files = list(_files())
+    return sum(path.suffix == ".npy" for path, _ in files), sum(stat.st_size for _, stat in files)
+
+
+def clear() -> tuple[int, int]:
+    """Remove everything from the cache; entries and bytes that were removed."""
+    removed = usage()
+    for path, _ in list(_files()):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return removed
+
+
+def _paths(content: str) -> tuple[Path, Path]:
+    return cache_dir() / f"{content}.npy", cache_dir() / f"{content}.json"
+
+
+def _files() -> Iterator[tuple[Path, os.stat_result]]:
+    """The cache's own files: a user may have pointed AUTORECIPE_CACHE at a folder with others."""
+    try:
+        entries = list(os.scandir(cache_dir()))
+    except OSError:
+        return
+    for entry in entries:
+        if _OURS.match(entry.name):
+            with contextlib.suppress(OSError):
+                yield Path(entry.path), entry.stat()
+
+
+def _remove(content: str) -> None:
+    for path in _paths(content):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _evict(limit: int, keep: str) -> None:
+    files = list(_files())
+    total = sum(stat.st_size for _, stat in files)
+    used = {path.stem: stat.st_mtime for path, stat in files if path.suffix == ".json"}
+    sizes: dict[str, int] = {}
+    for path, stat in files:
+        sizes[path.name] = stat.st_size
+        if path.suffix == ".tmp" and time.time() - stat.st_mtime > 3600:  # left by a crash
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= stat.st_size
+    contents = [path.stem for path, _ in files if path.suffix == ".npy" and path.stem != keep]
+    for content in sorted(contents, key=lambda name: used.get(name, 0.0)):
+        if total <= limit:
+            return
+        _remove(content)
+        total -= sizes.get(f"{content}.npy", 0) + sizes.get(f"{content}.json", 0)

@@ -1,0 +1,242 @@
+"""The image modality: reading, encoding, and what others need of images."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from autorecipe.data import cache
+from autorecipe.data.image import decode
+from autorecipe.data.image.arrays import image_layout, to_pixels
+from autorecipe.data.image.files import load_folder
+from autorecipe.data.image.folder import check_classes, class_folders, image_files, is_image, split_folders
+from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
+from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, name_of, path_of, target_array
+from autorecipe.data.tasks import Target, infer_target, regression_scale
+from autorecipe.errors import InputError
+
+_DIGITS_SCALE = 255 / 16
+_MOST_FEATURES = 3072
+
+
+def detect(source: Source) -> str | None:
+    """Why this source is images, or None."""
+    bundled = bundled_of(source)
+    if bundled is not None:
+        return f"'{bundled}' is a bundled set of images" if BUNDLED[bundled] == "image" else None
+    path = path_of(source)
+    if path is not None:
+        if not path.is_dir():
+            return None
+        if split_folders(path):
+            return "it has a train folder with class folders of images"
+        return "it has class folders of images" if class_folders(path) else None
+    arrays = arrays_of(source)
+    if arrays is None or is_frame(arrays[0]):
+        return None
+    layout = image_layout(arrays[0])
+    return f"an array of shape {arrays[0].shape} is images [{layout}]" if layout else None
+
+
+def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
+    """Read images and their classes.
+
+    Raises:
+        InputError: nothing readable, fewer than two classes, an option that does not fit.
+    """
+    decode.check_resolution(options.resolution)
+    path = path_of(source)
+    if path is not None and bundled_of(source) is None:
+        loaded = load_folder(path, options.resolution, progress)
+        target = infer_target(loaded.labels, options.task, "class", "each class is a folder")
+        check_classes(loaded.labels, str(path))
+        facts = {"resolution_reason": loaded.reason, "sorted_by_layout": True, "array_scale": None}
+        return _raw(
+            name_of(path),
+            loaded.images,
+            target,
+            "class",
+            loaded.files,
+            loaded.given,
+            facts,
+            loaded.findings,
+            loaded.digest,
+        )
+    if bundled_of(source):
+        from sklearn.datasets import load_digits
+
+        digits: Any = load_digits()
+        X, y, name, scale = digits.images, digits.target, "digits", _DIGITS_SCALE
+    else:
+        arrays = arrays_of(source)
+        assert arrays is not None
+        if arrays[1] is None:
+            raise InputError(f"images of shape {arrays[0].shape} came without classes; give (X, y)")
+        X, y, name, scale = arrays[0], target_array(arrays[1]), "arrays", None
+    if y.dtype.kind == "f" and not np.all(np.isfinite(y)):
+        raise InputError(f"y has {int(np.sum(~np.isfinite(y)))} values that are not numbers; remove these examples")
+    pixels, scale = to_pixels(X, scale)
+    images, reason = _bring_to_shape(pixels, options.resolution)
+    target_name = options.target or "target"
+    target = infer_target(y, options.task, target_name)
+    if target.classes:
+        check_classes(target.values, name)
+    names = tuple(map(str, range(len(images))))
+    given = np.full(len(images), "", dtype="<U5")
+    facts = {"resolution_reason": reason, "array_scale": scale}
+    return _raw(name, images, target, target_name, names, given, facts, (), None)
+
+
+def _raw(
+    name: str,
+    images: np.ndarray,
+    target: Target,
+    target_name: str,
+    names: tuple[str, ...],
+    given: np.ndarray,
+    facts: dict[str, Any],
+    findings: tuple[Any, ...],
+    digest: str | None,
+) -> Raw:
+    whole = hashlib.sha256((digest or cache.array_digest(images)).encode())
+    whole.update("\0".join(map(str, target.values.tolist())).encode(errors="surrogateescape"))
+    facts |= {
+        "task": target.task,
+        "task_reason": target.reason,
+        "classes": target.classes,
+        "target": target_name,
+        "digest": whole.hexdigest(),
+    }
+    return Raw("image", name, images, target.values, names, given, facts, findings)
+
+
+def _bring_to_shape(pixels: np.ndarray, asked: int | None) -> tuple[np.ndarray, str]:
+    """uint8 [N, H, W, C] -> uint8 [N, R, R, C'] and why R."""
+    height, width = pixels.shape[1:3]
+    sample = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), decode.SAMPLE)).astype(int)]
+    grey = [sample.shape[3] == 1 or bool(np.ptp(image.astype(np.int16), axis=2).max() == 0) for image in sample]
+    shape = decode.choose_shape([(width, height)], grey, asked)
+    return fit_pixels(pixels, shape.resolution, shape.channels), shape.reason
+
+
+def fit_pixels(pixels: np.ndarray, resolution: int, channels: int) -> np.ndarray:
+    """uint8 [N, H, W, C] -> uint8 [N, R, R, C'], as files of these pixels would be."""
+    if pixels.shape[1:] == (resolution, resolution, channels):
+        return pixels
+    fitted = np.empty((len(pixels), resolution, resolution, channels), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        fitted[i] = decode.fit(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image), resolution, channels)
+    return fitted
+
+
+def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
+    """Resolution, channels, classes and the pixels' mean and spread over the given rows."""
+    images = raw.inputs
+    channels = images.shape[3]
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for start in range(0, len(rows), 4096):
+        chunk = images[rows[start : start + 4096]].reshape(-1, channels)
+        total += chunk.sum(axis=0, dtype=np.uint64)
+        squares += np.square(chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint64)
+    count = max(1, len(rows) * images.shape[1] * images.shape[2])
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one grey level
+    task = raw.facts["task"]
+    return {
+        "modality": "image",
+        "task": task,
+        "target": raw.facts["target"],
+        "classes": list(raw.facts["classes"]),
+        "resolution": int(images.shape[1]),
+        "channels": int(channels),
+        "pixel_mean": mean.tolist(),
+        "pixel_std": std.tolist(),
+        "array_scale": raw.facts["array_scale"],
+        **regression_scale(raw.targets[rows], task),
+    }
+
+
+def encode(images: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    """uint8 [N, R, R, C] -> (uint8 [N, C, R, R],).
+
+    Raises:
+        InputError: the shape is not that of the preprocessing.
+    """
+    side, channels = preprocess["resolution"], preprocess["channels"]
+    if images.shape[1:] != (side, side, channels):
+        raise InputError(f"the images have the shape {images.shape[1:]}; expected {(side, side, channels)}")
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return (torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()),)
+
+
+def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], np.ndarray]:
+    """Names and uint8 images [N, R, R, C] of a file, a folder (with its subfolders) or an array.
+
+    Raises:
+        InputError: nothing is there, or a file cannot be read.
+    """
+    side, channels = preprocess["resolution"], preprocess["channels"]
+    path = path_of(source)
+    if path is None:
+        if bundled_of(source) == "digits":
+            from sklearn.datasets import load_digits
+
+            digits: Any = load_digits()
+            source = digits.images
+        arrays = arrays_of(source)
+        if arrays is None or is_frame(arrays[0]) or not image_layout(arrays[0]):
+            raise InputError(f"'{source}' is no image, folder of images or array of images")
+        pixels, _ = to_pixels(arrays[0], preprocess.get("array_scale"))
+        return list(map(str, range(len(pixels)))), fit_pixels(pixels, side, channels)
+    if path.is_dir():
+        names = [name for name, _, _ in image_files(path)]
+        paths = [str(path / name) for name in names]
+    else:
+        names, paths = [path.name], [str(path)] * is_image(path.name)
+    if not paths:
+        raise InputError(f"{path} holds no image with a suffix that autorecipe reads (png, jpg, bmp, gif, webp, tif)")
+    shape = decode.Shape(side, channels, "")
+    images, broken = decode.decode_all([None] * len(paths), paths, shape, lambda sentence, done: None)
+    if broken:
+        shown = "; ".join(f"{names[i]}: {why}" for i, why in list(broken.items())[:3])
+        raise InputError(f"{len(broken):,} of {len(names):,} images cannot be read ({shown}); move them away")
+    return names, images
+
+
+def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """Pixels 0 to 1 as float32 [N, D]; large images are averaged down to at most 3,072 values."""
+    pixels = tensors[0]
+    side = pixels.shape[-1]
+    smaller = side
+    while pixels.shape[1] * smaller**2 > _MOST_FEATURES:
+        smaller -= 1
+    parts = []
+    for chunk in torch.split(pixels, 4096):
+        part = chunk.float() / 255
+        if smaller < side:
+            part = torch.nn.functional.adaptive_avg_pool2d(part, smaller)
+        parts.append(part.flatten(1))
+    features: np.ndarray = torch.cat(parts).numpy()
+    return features
+
+
+def preview(raw: Raw, path: Path) -> None:
+    """Draw up to 16 images, evenly over the classes, into a PNG."""
+    order = np.argsort(raw.targets, kind="stable")
+    chosen = raw.inputs[order[np.linspace(0, len(order) - 1, min(16, len(order))).astype(int)]]
+    side = chosen.shape[1]
+    zoom = max(1, -(-64 // side))
+    columns = min(4, len(chosen))
+    cell = side * zoom + 4
+    grid = Image.new("RGB", (columns * cell + 4, -(-len(chosen) // columns) * cell + 4), "white")
+    for i, pixels in enumerate(chosen):
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        image = image.resize((side * zoom, side * zoom), Image.Resampling.NEAREST)
+        grid.paste(image, (4 + i % columns * cell, 4 + i // columns * cell))
+    grid.save(path, format="PNG")
+
+
+IMAGE = Modality("image", detect, read, fit, encode, read_inputs, baseline_features, preview)

@@ -1,0 +1,150 @@
+"""What a careful look at the examples shows: findings with counts and examples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from autorecipe.data.modality import Splits
+from autorecipe.results import Finding
+
+IMBALANCE = 10
+"""The largest class may have this many times the examples of the smallest without a finding."""
+_CHUNK_BYTES = 1 << 25
+
+
+def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    """A finding where one class has far more examples than another."""
+    if not counts or max(counts) <= IMBALANCE * max(1, min(counts)):
+        return []
+    most, least = int(np.argmax(counts)), int(np.argmin(counts))
+    return [
+        Finding(
+            "class_imbalance",
+            f"class '{classes[most]}' has {counts[most]:,} examples and '{classes[least]}' has {counts[least]:,}",
+            "every split has the classes in the same proportions; accuracy favours the large ones",
+            "--metric macro_f1 counts every class alike",
+            warn=True,
+        )
+    ]
+
+
+def class_order(targets: np.ndarray) -> list[Finding]:
+    """A finding where the examples are sorted by class."""
+    changes = int(np.sum(targets[1:] != targets[:-1]))
+    if len(targets) < 20 or changes != len(np.unique(targets)) - 1:
+        return []
+    return [
+        Finding(
+            "sorted_by_class",
+            f"the {len(targets):,} examples are sorted by class",
+            "they are shuffled before they are split, and in every epoch",
+        )
+    ]
+
+
+def row_hashes(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """uint64 hash of each example's bytes [N]; equal examples have equal hashes, others nearly never."""
+    random = np.random.default_rng(0)
+    num_rows = len(tensors[0])
+    hashes = np.zeros(num_rows, dtype=np.uint64)
+    for tensor in tensors:
+        rows = tensor.reshape(num_rows, -1)
+        width = rows.shape[1] * rows.element_size()
+        if not width:
+            continue
+        words = -(-width // 8)
+        keys, odd = random.integers(0, 2**63, (2, words), dtype=np.uint64)
+        odd |= np.uint64(1)
+        step = max(1, _CHUNK_BYTES // (8 * words))
+        for start in range(0, num_rows, step):
+            chunk = np.ascontiguousarray(rows[start : start + step].numpy()).view(np.uint8)
+            padded = np.zeros((len(chunk), 8 * words), dtype=np.uint8)
+            padded[:, :width] = chunk
+            mixed = (padded.view(np.uint64) ^ keys) * odd
+            mixed ^= mixed >> np.uint64(32)  # a product's low bits do not see the word's high bits
+            hashes[start : start + step] += (mixed * odd).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """Pairs (first, later) of examples that are equal in all tensors: int64 [P, 2]."""
+    hashes = row_hashes(tensors)
+    order = np.argsort(hashes, kind="stable")
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = hashes[order][1:] != hashes[order][:-1]
+    starts = np.flatnonzero(new)
+    first = order[starts[np.cumsum(new) - 1]]
+    pairs = np.stack([first, order], axis=1)[~new]
+    equal = np.ones(len(pairs), dtype=bool)
+    for tensor in tensors:
+        rows = tensor.reshape(len(tensor), -1)
+        for start in range(0, len(pairs), 4096):
+            left, right = torch.from_numpy(pairs[start : start + 4096]).T
+            equal[start : start + 4096] &= (rows[left] == rows[right]).all(dim=1).numpy()
+    return pairs[equal].astype(np.int64)
+
+
+def duplicates(
+    tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, splits: Splits, names: Sequence[str], modality: str
+) -> list[Finding]:
+    """Findings on equal examples: how many, how many across train and test, how many disagree.
+
+    Images are equal by their pixels; rows of a table by every column that is used and the target.
+    """
+    compared = tensors if modality == "image" else (*tensors, targets)
+    pairs = duplicate_pairs(compared)
+    if not len(pairs):
+        return []
+    what = (
+        "images have the same pixels as another" if modality == "image" else "rows equal another in every used column"
+    )
+    shown = "; ".join(f"{names[b]} = {names[a]}" for a, b in pairs[:3])
+    findings = [Finding("duplicates", f"{len(pairs):,} {what} ({shown})", "they stay")]
+    split = np.zeros(len(targets), dtype=np.int8)
+    split[splits.test] = 1
+    split[np.concatenate([splits.val, splits.confirm])] = 2
+    # A pair names the group's first example only, so the groups are looked at whole.
+    group = np.arange(len(targets))
+    group[pairs[:, 1]] = pairs[:, 0]
+    in_train = np.unique(group[splits.train])
+    for number, name in ((1, "test"), (2, "val or confirm")):
+        rows = np.flatnonzero((split == number) & np.isin(group, in_train))
+        if len(rows):
+            total = int(np.sum(split == number))
+            examples = ", ".join(str(names[row]) for row in rows[:3])
+            findings.append(
+                Finding(
+                    "duplicates_across_splits",
+                    f"{len(rows):,} of {total:,} examples in {name} are also in train ({examples})",
+                    "they stay; scores on them flatter the model",
+                    "remove the copies from the data",
+                    warn=100 * len(rows) > total,
+                )
+            )
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    if len(disagree):
+        a, b = disagree[0]
+        findings.append(
+            Finding(
+                "conflicting_targets",
+                f"{len(disagree):,} equal images have different targets ({names[a]} and {names[b]})",
+                "they stay; no model can have both right",
+                "look at them and correct the labels",
+                warn=True,
+            )
+        )
+    return findings
+
+
+def dropped_columns(dropped: Sequence[dict[str, str]]) -> list[Finding]:
+    """Findings on the columns that a table's preprocessing left out."""
+    return [
+        Finding(
+            f"{column['kind']}_column",
+            f"column '{column['name']}' {column['found']}",
+            "it was dropped",
+            f"--keep {column['name']}" if column["kind"] != "constant" else "",
+        )
+        for column in dropped
+    ]

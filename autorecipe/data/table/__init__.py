@@ -1,0 +1,76 @@
+"""Tables: files, DataFrames and arrays.
+
+pandas takes half a second to import, which counts against a run's budget, so the functions here
+import their modules when they are called: a run on images never pays for it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
+from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, path_of
+from autorecipe.data.table.files import table_files
+
+
+def detect(source: Source) -> str | None:
+    """Why this source is a table, or None."""
+    bundled = bundled_of(source)
+    if bundled is not None:
+        return f"'{bundled}' is a bundled table" if BUNDLED[bundled] == "table" else None
+    path = path_of(source)
+    if path is not None:
+        files = table_files(path)
+        return f"it is a table: {', '.join(file.name for file, _ in files)}" if files else None
+    arrays = arrays_of(source)
+    if arrays is None:
+        return None
+    X = arrays[0]
+    if is_frame(X):
+        return f"a DataFrame with {len(X.columns)} columns is a table"
+    return f"an array of shape {X.shape} is a table" if X.ndim == 2 else None
+
+
+def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
+    """Read a table and find its target and task; see `autorecipe.data.table.read`."""
+    from autorecipe.data.table.read import read as function
+
+    return function(source, options, progress)
+
+
+def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
+    """Choose and scale the columns by the given rows; see `autorecipe.data.table.columns`."""
+    from autorecipe.data.table.columns import fit as function
+
+    return function(raw, rows)
+
+
+def encode(frame: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    """DataFrame -> (float32 numbers [N, F], int64 codes [N, K]); see `autorecipe.data.table.encode`."""
+    from autorecipe.data.table.encode import encode as function
+
+    return function(frame, preprocess)
+
+
+def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], Any]:
+    """Row names and DataFrame of a file, a DataFrame or an array; see `autorecipe.data.table.read`."""
+    from autorecipe.data.table.read import read_inputs as function
+
+    return function(source, preprocess)
+
+
+def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+    """Numbers and codes side by side: float32 [N, F + K]."""
+    features: np.ndarray = torch.cat([tensor.float() for tensor in tensors], dim=1).numpy()
+    return features
+
+
+def preview(raw: Raw, path: Path) -> None:
+    """A table has no picture; nothing is written."""
+
+
+TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview)
+
+__all__ = ["TABLE"]

@@ -1,0 +1,86 @@
+"""Layers that the families share.
+
+Shapes: B batch, C channels, H height, W width, F features, K categorical columns, D embedding width.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class PixelScale(nn.Module):
+    """Pixels 0..255 (uint8 or float, [B, C, H, W]) to zero mean and unit variance a channel."""
+
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
+        self.register_buffer("inverse_std", 1 / torch.tensor(std).reshape(1, -1, 1, 1))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Scale a batch of images."""
+        return (x_BCHW.to(self.mean.dtype) - self.mean) * self.inverse_std
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 (or larger) convolutions around a shortcut (He et al. 2016, section 3.3).
+
+    The second normalisation starts with scale zero, so that the block begins as its shortcut
+    (Goyal et al. 2017, section 5.1).  A shortcut that changes size averages before it projects
+    (He et al. 2019, section 4.1, ResNet-D).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        pad = kernel // 2
+        self.conv1 = nn.Conv2d(channels_in, channels_out, kernel, stride, pad, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, kernel, 1, pad, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+        nn.init.zeros_(self.norm2.weight)
+        shortcut: list[nn.Module] = []
+        if stride > 1:
+            shortcut.append(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False))
+        if channels_in != channels_out:
+            shortcut += [nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)]
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Transform a batch of feature maps."""
+        y = F.relu(self.norm1(self.conv1(x_BCHW)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x_BCHW), inplace=True)
+
+
+class TableInput(nn.Module):
+    """Numbers [B, F] and category codes [B, K] to one vector a row.
+
+    Categories are embedded; code 0 ("missing or unseen") starts as zeros.
+    """
+
+    def __init__(self, numbers: nn.Module, num_features: int, cardinalities: Sequence[int]) -> None:
+        super().__init__()
+        self.numbers = numbers
+        widths = [embedding_width(c) for c in cardinalities]
+        self.categories = nn.ModuleList(nn.Embedding(c, w) for c, w in zip(cardinalities, widths, strict=True))
+        for embedding, width in zip(self.categories, widths, strict=True):
+            assert isinstance(embedding, nn.Embedding)
+            nn.init.normal_(embedding.weight, std=1 / math.sqrt(width))
+            with torch.no_grad():
+                embedding.weight[0].zero_()
+        self.out_features = num_features + sum(widths)
+
+    def forward(self, numbers_BF: Tensor, codes_BK: Tensor) -> Tensor:
+        """Embed and concatenate a batch of rows."""
+        parts = [self.numbers(numbers_BF).flatten(1)] if numbers_BF.shape[1] else []
+        parts += [embed(codes_BK[:, k]) for k, embed in enumerate(self.categories)]
+        return torch.cat(parts, 1)
+
+
+def embedding_width(cardinality: int) -> int:
+    """Embedding width for a categorical column (the rule of thumb of fastai's tabular learner, capped at 64)."""
+    return min(64, max(2, round(1.6 * cardinality**0.56)))

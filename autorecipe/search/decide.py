@@ -1,0 +1,115 @@
+"""Decisions: pure statistics on the held-out predictions of fresh seeds.
+
+Action and claim are two things.  The action maximises the expected final score under prior and data.
+The claim is made when P(better) is at least 0.95 on measurements alone.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CLAIM = 0.95
+PRIOR_DF = 4.0
+PRIOR_SEED_SHARE = 0.04
+"""Prior standard deviation of a paired difference between seeds, as a share of the error."""
+TIE_SHARE = 0.02
+"""A tie: the interval of the effect lies within this share of the incumbent's error."""
+
+ADOPTED = "adopted"
+ADOPTED_ON_PRIOR = "adopted on the prior: not decided"
+REJECTED = "rejected"
+TIE = "tie: kept the smaller"
+NOT_DECIDED = "not decided: kept the smaller"
+KEPT_ON_PRIOR = "kept on the prior: the gain is not expected to last"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Paired measurements of candidate and incumbent."""
+
+    differences: tuple[float, ...]
+    """Gain of the candidate for each seed, in the metric, positive is better."""
+    example_variance: float
+    """Variance of the mean difference that comes from the choice of examples."""
+    error: float
+    """The incumbent's error: what is left to gain (1 - accuracy, the rmse, ...)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the evidence says about the effect."""
+
+    effect: float
+    standard_error: float
+    interval: tuple[float, float]
+    p_better: float
+
+
+def error_of(metric: str, score: float) -> float:
+    """What is left to gain in a metric whose best value is 1 or 0."""
+    return max(1e-9, 1 - score) if metric in ("accuracy", "macro_f1", "roc_auc", "r2") else max(1e-9, score)
+
+
+def mean_variance(values: np.ndarray) -> float:
+    """Variance of the mean of independent values."""
+    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+
+
+def estimate(evidence: Evidence, pooled: tuple[float, float] = (0.0, 0.0)) -> Estimate:
+    """Effect, standard error, 90 % interval and P(better).
+
+    The variance between seeds pools this question's differences with those of earlier questions and a
+    prior of about 4 degrees of freedom; the variance between examples is added.
+
+    Args:
+        evidence: of this question.
+        pooled: sum of squares of relative seed deviations, and their degrees of freedom, of earlier
+            questions (`pool`).
+    """
+    differences = np.asarray(evidence.differences)
+    count = len(differences)
+    squares, df = pool([evidence])
+    total_df = PRIOR_DF + pooled[1] + df
+    relative = (PRIOR_DF * PRIOR_SEED_SHARE**2 + pooled[0] + squares) / total_df
+    seed_variance = relative * evidence.error**2 / count
+    error = math.sqrt(seed_variance + evidence.example_variance)
+    effect = float(differences.mean())
+    half = float(stats.t.ppf(0.95, total_df)) * error
+    p_better = float(stats.t.cdf(effect / error, total_df)) if error else float(effect > 0)
+    return Estimate(effect, error, (effect - half, effect + half), p_better)
+
+
+def pool(evidences: list[Evidence]) -> tuple[float, float]:
+    """Sum of squares of seed deviations relative to the error, and their degrees of freedom."""
+    squares, df = 0.0, 0.0
+    for evidence in evidences:
+        values = np.asarray(evidence.differences) / evidence.error
+        squares += float(((values - values.mean()) ** 2).sum())
+        df += len(values) - 1
+    return squares, df
+
+
+def verdict(result: Estimate | None, expected_final: float, error: float) -> tuple[str, bool]:
+    """The verdict, and whether the candidate is carried forward.
+
+    Args:
+        result: what was measured; None if there was no room for two seeds.
+        expected_final: expected relative change of the error at the end of the finish, positive is
+            better (measurement and prior together).
+        error: the incumbent's error.
+    """
+    adopt = expected_final > 0
+    if result is None:
+        return (ADOPTED_ON_PRIOR, True) if adopt else (NOT_DECIDED, False)
+    if result.p_better >= CLAIM:
+        return (ADOPTED, True) if adopt else (KEPT_ON_PRIOR, False)
+    if adopt:
+        return ADOPTED_ON_PRIOR, True
+    if result.p_better <= 1 - CLAIM:
+        return REJECTED, False
+    margin = TIE_SHARE * error
+    if -margin <= result.interval[0] and result.interval[1] <= margin:
+        return TIE, False
+    return NOT_DECIDED, False

@@ -1,0 +1,145 @@
+"""Search spaces: what each stage may try, from `search_spaces/*.yaml` or the user's copy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autorecipe.errors import InputError, did_you_mean
+from autorecipe.recipe import Recipe, field_names, from_dict, replace
+from autorecipe.results import DatasetInfo
+
+FORMAT = 1
+LR_FACTOR = "lr_factor"
+STAGE_NAMES = ("small", "width", "depth", "regularize")
+_CLASSIFICATION_ONLY = ("regularization.label_smoothing",)
+
+
+@dataclass(frozen=True)
+class StageSpace:
+    """What one stage may try."""
+
+    vary: dict[str, Any] = field(default_factory=dict)
+    """Recipe field, or `lr_factor`, to a list of choices or a range {low, high, log}."""
+    known: tuple[dict[str, Any], ...] = ()
+    """Points that are tried first: changes to the incumbent; fields not named keep its values."""
+    factors: tuple[int, ...] = (2,)
+    """Width stage: how many times as wide."""
+    kernels: tuple[int, ...] = (3,)
+    """Depth stage: kernel sizes of a new block."""
+    widths: tuple[float, ...] = (1.0,)
+    """Depth stage: width of a new block, as a multiple of its neighbour's."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A whole search space file."""
+
+    modality: str
+    family: str
+    stages: dict[str, StageSpace]
+    start: dict[str, Any] = field(default_factory=dict)
+    """Fields of the starting recipe."""
+    format: int = FORMAT
+
+
+def shipped_path(modality: str) -> Path:
+    """Where the shipped space lies: inside the wheel, or at the top of a checkout."""
+    packaged = Path(str(resources.files("autorecipe"))) / "search_spaces" / f"{modality}.yaml"
+    if packaged.exists():
+        return packaged
+    return Path(__file__).resolve().parents[2] / "search_spaces" / f"{modality}.yaml"
+
+
+def load_space(modality: str, path: Path | str | None = None) -> Space:
+    """The shipped space for a kind of data, or the user's file.
+
+    Raises:
+        InputError: the file cannot be read, has an unknown key or does not fit the data.
+    """
+    file = Path(path) if path is not None else shipped_path(modality)
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the space file {file} cannot be read: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"the space file {file} is not valid YAML: {str(error).splitlines()[0]}") from error
+    try:
+        space = from_dict(Space, data)
+        assert isinstance(space, Space)
+        _check(space)
+    except InputError as error:
+        raise InputError(f"the space file {file}: {error}") from error
+    if space.modality != modality:
+        raise InputError(f"the space file {file} is for {space.modality}s, but the data set holds {modality}s")
+    return space
+
+
+def _check(space: Space) -> None:
+    if space.format != FORMAT:
+        raise InputError(f"format {space.format} is not known; this version reads format {FORMAT}")
+    for stage, content in space.stages.items():
+        if stage not in STAGE_NAMES:
+            raise InputError(f"unknown stage '{stage}': {did_you_mean(stage, STAGE_NAMES)}")
+        for name, values in content.vary.items():
+            _check_field(name, f"stages.{stage}.vary", allowed=(LR_FACTOR,))
+            if isinstance(values, Mapping):
+                _check_range(values, f"stages.{stage}.vary.{name}")
+            elif not isinstance(values, list) or not values:
+                raise InputError(f"stages.{stage}.vary.{name} must be a list of choices or {{low, high, log}}")
+            elif name != LR_FACTOR:
+                for value in values:
+                    replace(Recipe(), {name: value})
+        for point in content.known:
+            for name, value in point.items():
+                _check_field(name, f"stages.{stage}.known", allowed=(LR_FACTOR,))
+                if name != LR_FACTOR:
+                    replace(Recipe(), {name: value})
+    for name, value in space.start.items():
+        _check_field(name, "start")
+        replace(Recipe(), {name: value})
+
+
+def _check_field(name: str, where: str, allowed: tuple[str, ...] = ()) -> None:
+    if name not in allowed and name not in field_names():
+        raise InputError(f"unknown key '{name}' in {where}: {did_you_mean(name, [*field_names(), *allowed])}")
+
+
+def _check_range(values: Mapping[str, Any], where: str) -> None:
+    for key in values:
+        if key not in ("low", "high", "log"):
+            raise InputError(f"unknown key '{where}.{key}': {did_you_mean(str(key), ('low', 'high', 'log'))}")
+    low, high = values.get("low"), values.get("high")
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not low < high:
+        raise InputError(f"{where} needs numbers low < high, found low={low!r}, high={high!r}")
+    if values.get("log") and low <= 0:
+        raise InputError(f"{where}: a log range needs low > 0, found {low!r}")
+
+
+def varied(stage: StageSpace, info: DatasetInfo) -> dict[str, Any]:
+    """The fields that a stage varies on this data set: what cannot matter is left out."""
+    fields = dict(stage.vary)
+    if info.task == "regression":
+        for name in _CLASSIFICATION_ONLY:
+            fields.pop(name, None)
+    if info.modality == "table" and info.num_numbers == 0:
+        fields.pop("network.embedding", None)
+    return fields
+
+
+def starting_changes(space: Space, info: DatasetInfo) -> dict[str, Any]:
+    """The fields of the starting recipe, fitted to the size of the data set."""
+    changes = dict(space.start)
+    count = info.num_examples["train"]
+    batch = int(changes.get("training.batch_size", 128))
+    # A small data set needs a minimum of steps an epoch, or the averages and schedules are coarse.
+    while batch > 16 and count / batch < 16:
+        batch //= 2
+    changes["training.batch_size"] = batch
+    if info.modality == "image" and info.resolution >= 24 and "regularization.crop" in changes:
+        changes["regularization.crop"] = max(2, info.resolution // 16)
+    return changes

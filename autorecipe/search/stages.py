@@ -1,0 +1,113 @@
+"""Stages and their order, as data; and the diagnosis that chooses between them."""
+
+from dataclasses import dataclass
+
+from autorecipe.results import TrainResult
+
+UNDERFITTING = "underfitting"
+OVERFITTING = "overfitting"
+UNSTABLE = "unstable"
+NOISE_FLOOR = "at the noise floor"
+FITTING = "fitting"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the search."""
+
+    name: str
+    share: float
+    """Share of the search's time, used to plan how many questions fit."""
+    trials: int
+    """Trials of one question."""
+    failures: int
+    """The stage ends after so many questions in a row without an adoption."""
+    most: int
+    """The most questions of the stage."""
+    asks: str
+    """What the stage is for, in words."""
+
+
+STAGES = (
+    Stage("small", 0.15, 6, 1, 1, "how far does the smallest sensible network go?"),
+    Stage("width", 0.35, 5, 2, 6, "does a network twice as wide pay?"),
+    Stage("depth", 0.25, 5, 2, 6, "does one more block pay, and where?"),
+    Stage("regularize", 0.20, 8, 1, 1, "which regularization helps, and how strong?"),
+    Stage("regrow", 0.05, 4, 1, 1, "does the regularised network want more width?"),
+)
+"""The order when nothing speaks against it; `finish` follows."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A diagnosis after a stage that changes the order, or the recipe."""
+
+    stage: str
+    diagnosis: str
+    go: str
+    """The stage that comes next."""
+    reason: str
+    changes: tuple[tuple[str, float], ...] = ()
+    """Changes to the incumbent's fields: the factor for `optimizer.lr`, the value for others."""
+
+
+TRANSITIONS = (
+    Transition("small", OVERFITTING, "regularize", "a larger network would overfit more: regularise first"),
+    Transition("small", NOISE_FLOOR, "regularize", "nothing is left that more capacity could explain"),
+    Transition("width", OVERFITTING, "regularize", "a deeper network would overfit more: regularise first"),
+    Transition("width", NOISE_FLOOR, "regularize", "nothing is left that more capacity could explain"),
+    Transition("depth", UNDERFITTING, "finish", "the network cannot even fit its training data: it needs no regularization"),
+    Transition("depth", NOISE_FLOOR, "finish", "differences are below what the held-out examples can show"),
+    Transition("small", UNSTABLE, "width", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
+    Transition("width", UNSTABLE, "depth", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
+    Transition("depth", UNSTABLE, "regularize", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
+)
+
+
+def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, Transition | None]:
+    """The stage after `stage`, and the transition that chose it, if one did.
+
+    Args:
+        stage: the stage that ended.
+        diagnosis: of the incumbent.
+        done: stages that have run; none runs twice.
+    """
+    names = [s.name for s in STAGES]
+    for transition in TRANSITIONS:
+        if (transition.stage, transition.diagnosis) == (stage, diagnosis) and transition.go not in done:
+            return transition.go, transition
+    for name in names[names.index(stage) + 1 :]:
+        if name not in done:
+            return name, None
+    return "finish", None
+
+
+def diagnose(result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float) -> tuple[str, str]:
+    """What the curves of the incumbent say, with the reason.
+
+    Args:
+        result: the incumbent's training run, with losses on training and on held-out examples.
+        error: its error in the metric, 0 to 1 for accuracies.
+        num_scored: held-out examples.
+        epochs: of the run.
+        finish_epochs: what the finish will have.
+    """
+    losses = [p.loss for p in result.curve if p.loss is not None]
+    training = [p.train_loss for p in result.curve]
+    if result.state == "diverged":
+        return UNSTABLE, result.reason
+    later = training[len(training) // 3 :]
+    if len(later) > 2 and max(later) > 1.5 * max(training[0], 1e-9):
+        return UNSTABLE, f"the training loss rose from {training[0]:.3g} to {max(later):.3g}"
+    if result.loss is None or result.train_loss is None or not losses:
+        return FITTING, "no curve to judge by"
+    if num_scored * error < 2:
+        return NOISE_FLOOR, f"fewer than 2 of {num_scored} held-out examples are wrong"
+    gap = result.loss - result.train_loss
+    if result.loss > 1.1 * min(losses) and result.train_loss < 0.5 * result.loss:
+        return OVERFITTING, (
+            f"the held-out loss rose from {min(losses):.3g} to {result.loss:.3g}, the training loss is {result.train_loss:.3g}"
+        )
+    if gap < 0.1 * result.loss and finish_epochs < 3 * max(epochs, 1e-9):
+        return UNDERFITTING, f"training loss {result.train_loss:.3g} is hardly below the held-out loss {result.loss:.3g}"
+    return FITTING, f"training loss {result.train_loss:.3g}, held-out loss {result.loss:.3g} after {epochs:.1f} epochs"

@@ -1,0 +1,297 @@
+"""What every part of a search needs at hand: the data, the device, the clock, the run's folder.
+
+Also the facts of a network shape (learning rate, step time, numerics), measured once a shape.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replace_record
+from typing import Any
+
+import numpy as np
+import torch
+
+from autorecipe.clock import Budget, Clock
+from autorecipe.data import Dataset
+from autorecipe.errors import InputError
+from autorecipe.networks import build, num_params
+from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dict
+from autorecipe.results import LRRange, TrainResult
+from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.search.space import Space
+from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.hardware import Hardware, Numerics, time_numerics
+from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
+from autorecipe.training.lr_range import lr_range_test
+
+LEAST_STEPS = 12
+"""A shape that cannot do so many steps in a trial's share is not tried."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps on growth; None: no cap."""
+
+    max_width: int | None = None
+    max_depth: int | None = None
+    max_params: int | None = None
+
+
+@dataclass
+class State:
+    """What a resumed run must know; kept in `state.json`."""
+
+    spent_seconds: float = 0.0
+    spent_epochs: float = 0.0
+    by_stage: dict[str, float] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    best_score: float | None = None
+    """Search score of the model on disk."""
+    test_reads: int = 0
+    stage: str = ""
+    """What is being done now."""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Handed to every function of the search."""
+
+    run: RunDir
+    dataset: Dataset
+    data: DeviceData
+    hardware: Hardware
+    space: Space
+    limits: Limits
+    budget: Budget
+    clock: Clock
+    seed: int
+    state: State
+    storage: Any
+    """Optuna's storage, opaque here."""
+    say: Callable[..., None]
+    """Tell the display and the log: `say("trial", study=..., number=...)`."""
+    stop: Callable[[], None]
+    """Raises `Stopped` when the user wants to stop."""
+
+    def rows(self, index: np.ndarray) -> torch.Tensor:
+        """Row numbers on the device."""
+        return torch.from_numpy(np.ascontiguousarray(index)).to(self.hardware.device)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps of an epoch of train, with the starting batch size."""
+        return max(1.0, len(self.dataset.splits.train) / self.space_batch)
+
+    @property
+    def space_batch(self) -> int:
+        """The batch size that epochs and step times refer to."""
+        return int(self.state.plan.get("batch_size", 128))
+
+    def heartbeat(self) -> None:
+        """Keep the time spent, so that a killed run knows what is left."""
+        self.state.spent_seconds = self.clock.spent()
+        write_json(self.run.state, asdict(self.state))
+
+
+@contextmanager
+def phase(bench: Workbench, name: str) -> Iterator[None]:
+    """Book the time of a block on a stage."""
+    outer, bench.state.stage = bench.state.stage, name
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        spent = time.monotonic() - begin
+        by_stage = bench.state.by_stage
+        by_stage[name] = by_stage.get(name, 0.0) + spent
+        if outer:  # the time inside is not the outer stage's
+            by_stage[outer] = by_stage.get(outer, 0.0) - spent
+        bench.state.stage = outer
+        bench.heartbeat()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Facts of one network shape with one optimizer."""
+
+    lr_range: LRRange
+    step_seconds: float
+    """Seconds of a step at the starting batch size."""
+    precision: str
+    channels_last: bool
+    num_params: int
+    reason: str
+
+
+def shape_key(recipe: Recipe) -> str:
+    """What the facts of a shape depend on."""
+    return replace(
+        Recipe(), {"network": to_dict(recipe.network), "optimizer.name": recipe.optimizer.name}
+    ).digest
+
+
+def params_of(bench: Workbench, section: NetworkSection) -> int:
+    """Number of parameters of a network, or a very large number if it cannot be built."""
+    try:
+        return num_params(build(section, Recipe().regularization, bench.dataset.info, 0))
+    except (RuntimeError, MemoryError):
+        return 2**62
+
+
+def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallback: float | None = None) -> Shape:
+    """Step time, numerics and learning rate of a recipe's shape; measured once, then read from the run.
+
+    Args:
+        bench: the workbench.
+        recipe: its network and optimizer are measured, at the starting batch size.
+        share_seconds: one trial's share of time: the measurements take about as long.
+        fallback: learning rate when the range test gives none.
+
+    Raises:
+        InputError: never for the user; a shape that does not fit in memory raises `OutOfMemory`.
+    """
+    path = bench.run.artifacts / "shapes" / f"{shape_key(recipe)}.json"
+    if path.exists():
+        try:
+            shape = from_dict(Shape, read_json(path))
+            assert isinstance(shape, Shape)
+            return shape
+        except InputError:
+            path.unlink()
+    recipe = replace(recipe, {"training.batch_size": bench.space_batch})
+    rows = bench.rows(bench.dataset.splits.train)
+    if bench.budget.timed:
+        numerics = _time(bench, recipe, rows, share_seconds)
+        steps = int(np.clip(0.5 * share_seconds / numerics.step_seconds, 0, 160))
+    else:  # no clock may decide: the plain numerics
+        numerics = Numerics("fp32", recipe.data.modality == "image", 0.0, "fp32: pinned, since the budget is in epochs")
+        steps = 100
+    recipe = replace(recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last})
+    seeds = 2 if steps >= 100 else 1
+    if steps < 24:
+        value = fallback or recipe.optimizer.lr
+        found = LRRange(value, "no time for a range test: carried over from the smaller network", flat=True)
+    else:
+        found = lr_range_test(
+            recipe,
+            bench.data,
+            rows,
+            bench.hardware,
+            steps=min(80, steps // seeds),
+            seeds=seeds,
+            fallback=fallback,
+            keep_going=bench.stop,
+        )
+    shape = Shape(
+        found,
+        numerics.step_seconds,
+        numerics.precision,
+        numerics.channels_last,
+        params_of(bench, recipe.network),
+        numerics.reason,
+    )
+    write_json(path, shape)
+    bench.say(
+        "lr_range",
+        network=describe(recipe.network),
+        lr=found.suggestion,
+        reason=found.reason,
+        flat=found.flat,
+        numerics=numerics.reason,
+        step_ms=round(numerics.step_seconds * 1000, 2),
+        params=shape.num_params,
+    )
+    return shape
+
+
+def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: float) -> Numerics:
+    sessions: dict[tuple[str, bool], Any] = {}
+
+    def run_steps(precision: str, channels_last: bool, count: int) -> None:
+        key = (precision, channels_last)
+        if key not in sessions:
+            tried = replace(
+                recipe,
+                {"training.precision": precision, "training.channels_last": channels_last, "training.steps": 10**9},
+            )
+            session = start_session(tried, bench.data, bench.hardware)
+            sessions[key] = train(session, bench.data, rows, looks=range(10**6), keep_going=bench.stop)
+        for _ in range(count):
+            try:
+                next(sessions[key])
+            except Diverged:
+                del sessions[key]
+                return
+
+    return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware.device, 0.3 * share_seconds)
+
+
+def with_shape(recipe: Recipe, shape: Shape, lr_factor: float) -> Recipe:
+    """A recipe with the learning rate and numerics of its shape."""
+    return replace(
+        recipe,
+        {
+            "optimizer.lr": float(f"{shape.lr_range.suggestion * lr_factor:.4g}"),
+            "training.precision": shape.precision,
+            "training.channels_last": shape.channels_last,
+        },
+    )
+
+
+def steps_for(bench: Workbench, recipe: Recipe, shape: Shape, units: float) -> int:
+    """Steps that fit into a share: seconds for a timed budget, epochs otherwise."""
+    if bench.budget.timed:
+        # A step's time grows a little less than its batch.
+        step = shape.step_seconds * (recipe.training.batch_size / bench.space_batch) ** 0.9
+        return max(1, int(units / step))
+    return max(2, round(units * len(bench.dataset.splits.train) / recipe.training.batch_size))
+
+
+def epochs_of(bench: Workbench, recipe: Recipe) -> float:
+    """Epochs of train that a recipe's steps make."""
+    return recipe.training.steps * recipe.training.batch_size / max(1, len(bench.dataset.splits.train))
+
+
+def describe(section: NetworkSection) -> str:
+    """A network in a few words: `resnet 16-32-64`, `mlp 64-64-64 periodic`."""
+    body = "-".join(f"{b.width}{f'k{b.kernel}' if b.kernel != 3 else ''}" for b in section.blocks)
+    words = [section.family, body or (str(section.width) if section.width else "")]
+    if section.embedding != "none":
+        words.append(section.embedding)
+    return " ".join(word for word in words if word)
+
+
+def append_trial(bench: Workbench, row: dict[str, object]) -> None:
+    """Add a finished trial to `trials.jsonl`."""
+    from autorecipe.rundir import append_line
+
+    append_line(bench.run.trials, json.dumps(to_dict(row)))
+
+
+def too_slow(result: TrainResult) -> bool:
+    """Whether a run was stopped by its deadline."""
+    return result.state == "stopped"
+
+
+__all__ = [
+    "LEAST_STEPS",
+    "Limits",
+    "OutOfMemory",
+    "Shape",
+    "State",
+    "Workbench",
+    "append_trial",
+    "describe",
+    "epochs_of",
+    "measure_shape",
+    "params_of",
+    "phase",
+    "replace_record",
+    "shape_key",
+    "steps_for",
+    "too_slow",
+    "with_shape",
+]

@@ -1,0 +1,137 @@
+"""What this machine is and what is fastest on it, timed where a clock may decide."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autorecipe.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device and how it is used."""
+
+    device: torch.device
+    threads: int
+    fused: bool
+    """Whether the optimizers' fused kernels are used."""
+    reason: str
+
+    @property
+    def kind(self) -> str:
+        """`cpu`, `cuda` or `mps`."""
+        return self.device.type
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Precision and memory layout for one network shape."""
+
+    precision: str
+    channels_last: bool
+    step_seconds: float
+    """Median time of one step."""
+    reason: str
+
+
+def find_hardware(device: str = "auto", threads: int | None = None) -> Hardware:
+    """The device to train on.
+
+    Raises:
+        InputError: the device does not exist here.
+    """
+    known = ["auto", "cpu", "cuda", "mps"]
+    kind = device.split(":")[0]
+    if kind not in known:
+        raise InputError(f"there is no device '{device}'; {did_you_mean(device, known)}")
+    mps = torch.backends.mps.is_available()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        why = f"{device}: the fastest device found"
+    else:
+        why = f"{device}: as asked"
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not mps):
+        raise InputError(f"the device '{device}' is not to be had on this machine; type --device auto or --device cpu")
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"--threads {threads}: at least one thread is needed")
+        torch.set_num_threads(threads)
+    elif hasattr(os, "sched_getaffinity"):
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)))))
+    count = torch.get_num_threads()
+    return Hardware(torch.device(device), count, fused=device != "mps", reason=f"{why}, {count} threads")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that a clock reads true."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def candidates(modality: str, device: torch.device) -> list[tuple[str, bool]]:
+    """(precision, channels_last) pairs worth timing; the first is the plain one."""
+    images = modality == "image"
+    plain = ("fp32", False)
+    if device.type == "mps":
+        return [plain]
+    if device.type == "cuda":
+        return [plain, ("bf16", images)]
+    return [plain, ("fp32", True), ("bf16", True)] if images else [plain, ("bf16", False)]
+
+
+def time_numerics(
+    run_steps: Callable[[str, bool, int], None], modality: str, device: torch.device, budget_seconds: float
+) -> Numerics:
+    """Time a few steps in each precision and layout and take the fastest.
+
+    Args:
+        run_steps: runs so many steps in a precision and layout.
+        modality: `image` or `table`.
+        device: where.
+        budget_seconds: about how long the timing may take.
+
+    Anything but plain fp32 must be 10 % faster: a difference below that is noise.
+    """
+    options = candidates(modality, device)
+    timings: dict[tuple[str, bool], float] = {}
+    start = time.monotonic()
+    for option in options:
+        if timings and time.monotonic() - start > budget_seconds:
+            break
+        run_steps(*option, 2)
+        samples = []
+        for _ in range(3):
+            synchronize(device)
+            begin = time.perf_counter()
+            run_steps(*option, 3)
+            synchronize(device)
+            samples.append((time.perf_counter() - begin) / 3)
+            if time.monotonic() - start > budget_seconds:
+                break
+        timings[option] = sorted(samples)[len(samples) // 2]
+    plain = options[0]
+    best = min(timings, key=lambda o: timings[o] * (0.9 if o != plain else 1.0) if o == plain else timings[o])
+    if timings[best] > 0.9 * timings[plain]:
+        best = plain
+    told = ", ".join(f"{_name(o)} {t * 1000:.1f} ms" for o, t in timings.items())
+    return Numerics(best[0], best[1], timings[best], f"{_name(best)} chosen; a step takes: {told}")
+
+
+def _name(option: tuple[str, bool]) -> str:
+    return option[0] + (" channels_last" if option[1] else "")
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The autocast context of a recipe's precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def to_layout(x: Tensor, channels_last: bool) -> Tensor:
+    """A batch of images in the recipe's memory layout."""
+    return x.contiguous(memory_format=torch.channels_last) if channels_last and x.ndim == 4 else x

@@ -1,0 +1,225 @@
+"""The one training loop.
+
+`train` is a generator: it runs steps, hands over at the steps the caller wants to look at, and the
+caller decides whether to go on.  So there are no callbacks, and pruning is a `break`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autorecipe.data.batches import batch_rows, gather, gather_images, step_generator
+from autorecipe.networks import build
+from autorecipe.recipe import Recipe, RegularizationSection
+from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.hardware import Hardware, autocast, to_layout
+from autorecipe.training.optimizers import build_optimizer, set_lr
+from autorecipe.training.schedules import cooldown_start, lr_factor
+
+CHECK_EVERY = 16
+"""Steps between looks at the loss: on an accelerator each look waits for the device."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+class OutOfMemory(Exception):
+    """The device's memory does not hold the network and its batch."""
+
+
+@dataclass
+class Session:
+    """A training run in progress: the state that a checkpoint saves."""
+
+    recipe: Recipe
+    model: nn.Module
+    averaged: nn.Module | None
+    """The same network with averaged weights, or None if averaging is off."""
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in steps."""
+    warmup_steps: int = 0
+    stable_steps: int = 0
+    """Steps in the warm-up and before the cooldown, as they were run."""
+
+    @property
+    def readable(self) -> nn.Module:
+        """The weights to score: the averaged ones where there are any."""
+        return self.averaged if self.averaged is not None else self.model
+
+
+@dataclass(frozen=True)
+class Look:
+    """The state handed to the caller at one step."""
+
+    step: int
+    seconds: float
+    progress: float
+    lr: float
+    train_loss: float
+    """Mean training loss since the look before."""
+    session: Session
+
+
+def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Session:
+    """Build network and optimizer of a recipe, on the device."""
+    model = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
+    if recipe.training.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = None
+    if recipe.regularization.averaging:
+        averaged = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
+        averaged.load_state_dict(model.state_dict())
+        averaged.requires_grad_(False)
+        if recipe.training.channels_last:
+            averaged = averaged.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
+
+
+def loss_function(outputs: Tensor, targets: Tensor, task: str, label_smoothing: float) -> Tensor:
+    """Mean cross-entropy of logits [B, O], or mean squared error of scaled targets [B]."""
+    if task == "regression":
+        return F.mse_loss(outputs.float().squeeze(1), targets)
+    return F.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
+
+
+def make_batch(
+    data: DeviceData, rows: Tensor, section: RegularizationSection, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """The augmented inputs of some rows."""
+    if data.info.modality == "image":
+        return (gather_images(data.inputs[0], rows, section, generator),)
+    return gather(data.inputs, rows)
+
+
+def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
+    """Forward pass of one step: the mean training loss, regularization included."""
+    recipe = session.recipe
+    section = recipe.regularization
+    generator = step_generator(recipe.training.seed, session.step, data.targets.device)
+    inputs = make_batch(data, rows, section, generator)
+    inputs = tuple(to_layout(x, recipe.training.channels_last) for x in inputs)
+    targets = data.targets[rows]
+    mixed = section.mixup > 0 and data.info.modality == "image"
+    with autocast(data.targets.device, recipe.training.precision):
+        if not mixed:
+            return loss_function(session.model(*inputs), targets, data.info.task, section.label_smoothing)
+        # Mixup (Zhang et al. 2018): one lambda a batch; the loss is mixed as the images are.
+        gamma = torch._standard_gamma(torch.full((2,), section.mixup), generator if generator.device.type == "cpu" else None)
+        share = float(gamma[0] / gamma.sum().clamp_min(1e-12))
+        images = inputs[0].float()
+        outputs = session.model(images.mul(share).add_(images.flip(0), alpha=1 - share))
+        first = loss_function(outputs, targets, data.info.task, section.label_smoothing)
+        second = loss_function(outputs, targets.flip(0), data.info.task, section.label_smoothing)
+        return share * first + (1 - share) * second
+
+
+def train(
+    session: Session,
+    data: DeviceData,
+    rows: Tensor,
+    *,
+    looks: Sequence[int] = (),
+    look_seconds: float = math.inf,
+    limit_seconds: float | None = None,
+    keep_going: Callable[[], object] = lambda: None,
+) -> Iterator[Look]:
+    """Train a session to its end, handing over at each look and after the last step.
+
+    Args:
+        session: where to begin; its recipe says everything else.
+        data: tensors on the device.
+        rows: int64 rows to train on.
+        looks: steps after which to hand over.
+        look_seconds: hand over at least this often as well.
+        limit_seconds: None: the recipe's steps are run.  Otherwise the clock drives the schedule: the run ends after
+            so many seconds, hand-overs included, and the steps are counted.
+        keep_going: called before each step; raises to stop.
+
+    Raises:
+        Diverged: the loss is not finite.
+        OutOfMemory: the device's memory is used up.
+    """
+    recipe, model = session.recipe, session.model
+    device = data.targets.device
+    rows = rows.to(device)
+    wanted = set(looks)
+    torch.manual_seed(recipe.training.seed + 1_000_003 * (session.step + 1))  # for dropout
+    batches = batch_rows(rows, recipe.training.batch_size, recipe.training.seed, session.step)
+    model.train()
+    begin, done_before = time.monotonic(), session.seconds
+    paused = 0.0
+    last_look = begin
+    total, count, pending = 0.0, 0, torch.zeros((), device=device)
+    while True:
+        keep_going()
+        now = time.monotonic()
+        if limit_seconds is None:
+            progress = session.step / recipe.training.steps
+        else:
+            progress = (done_before + now - begin) / limit_seconds
+        if progress >= 1:
+            break
+        lr = recipe.optimizer.lr * lr_factor(recipe.schedule, progress)
+        try:
+            set_lr(session.optimizer, lr)
+            loss = step_loss(session, data, next(batches))
+            session.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if recipe.optimizer.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
+            session.optimizer.step()
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemory(str(error)) from error
+        except RuntimeError as error:
+            if "memory" in str(error) and ("alloc" in str(error) or "out of" in str(error)):
+                raise OutOfMemory(str(error)) from error
+            raise
+        session.step += 1
+        session.warmup_steps += progress < recipe.schedule.warmup
+        session.stable_steps += progress < cooldown_start(recipe.schedule)
+        pending += loss.detach()
+        count += 1
+        if session.averaged is not None:
+            update_average(session)
+        finished = limit_seconds is None and session.step >= recipe.training.steps
+        look = session.step in wanted or finished or time.monotonic() - last_look > look_seconds
+        if look or session.step % CHECK_EVERY == 0:
+            value = float(pending)
+            if not math.isfinite(value):
+                raise Diverged(f"the loss was not finite after {session.step} steps (lr {lr:.2g})")
+            total += value
+            pending.zero_()
+        session.seconds = done_before + time.monotonic() - begin - (paused if limit_seconds is None else 0.0)
+        if look:
+            before = time.monotonic()
+            yield Look(session.step, session.seconds, progress, lr, total / count, session)
+            model.train()
+            last_look = time.monotonic()
+            paused += last_look - before
+            total, count = 0.0, 0
+        if finished:
+            return
+    yield Look(session.step, session.seconds, 1.0, 0.0, (total + float(pending)) / max(1, count), session)
+
+
+@torch.no_grad()
+def update_average(session: Session) -> None:
+    """Move the averaged weights towards the current ones; the window grows with the steps.
+
+    The window is a share of the steps so far, so early and late readings are alike (Karras et al. 2024,
+    "Analyzing and Improving the Training Dynamics of Diffusion Models", section 3.1).
+    """
+    assert session.averaged is not None
+    window = max(1.0, session.recipe.regularization.averaging * session.step)
+    weight = 1 / window
+    mine = list(session.averaged.parameters()) + [b for b in session.averaged.buffers() if b.is_floating_point()]
+    theirs = list(session.model.parameters()) + [b for b in session.model.buffers() if b.is_floating_point()]
+    torch._foreach_lerp_(mine, theirs, weight)
