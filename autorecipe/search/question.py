@@ -425,7 +425,7 @@ def _decide(
             **common, **unmeasured, candidate=digest, seconds=time.monotonic() - begin, verdict=decide.NOT_DECIDED,
             reason="no other candidate finished a trial", chosen=digest,
         )
-        return _write(bench, study, question, decision, incumbent, None, _result(bench, incumbent), None)
+        return _write(bench, study, question, decision, incumbent, None, recorded_result(bench, incumbent), None)
     candidate = tried.recipes[winner]
     evidence, scores, examples = _measure(bench, question, candidate, incumbent)
     level = float(np.mean(scores["incumbent"])) if scores else (incumbent_level(bench, incumbent) or tried.values[winner][0])
@@ -449,11 +449,12 @@ def _decide(
         num_params=measure_shape(bench, chosen, question.share).num_params,
     )
     return _write(
-        bench, study, question, decision, chosen, incumbent if adopted else candidate, _result(bench, chosen), evidence
+        bench, study, question, decision, chosen, incumbent if adopted else candidate, recorded_result(bench, chosen), evidence
     )
 
 
-def _result(bench: Workbench, recipe: Recipe) -> TrainResult | None:
+def recorded_result(bench: Workbench, recipe: Recipe) -> TrainResult | None:
+    """The trial of a recipe, if one has finished."""
     row = _on_record(bench, recipe)
     return _result_of(recipe, row) if row is not None else None
 

@@ -79,6 +79,15 @@ def load_space(modality: str, path: Path | str | None = None) -> Space:
     return space
 
 
+def modality_of(path: Path | str) -> str:
+    """The kind of data that a space file names; `image` where it names none, for `load_space` to refuse."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return "image"
+    return str(data.get("modality", "image")) if isinstance(data, dict) else "image"
+
+
 def _check(space: Space) -> None:
     if space.format != FORMAT:
         raise InputError(f"format {space.format} is not known; this version reads format {FORMAT}")

@@ -1,0 +1,280 @@
+"""The finish: the recipe trained from scratch for the time that is left, then one pass over test."""
+
+import math
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from autorecipe import __version__
+from autorecipe.errors import Stopped
+from autorecipe.networks import build, num_params
+from autorecipe.recipe import Recipe, dump_yaml, replace
+from autorecipe.rundir import write_json, write_text
+from autorecipe.search.baselines import Baseline
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, phase
+from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
+from autorecipe.training.evaluate import all_scores, gain, loss_of_each, predict, score
+from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
+
+CHECKPOINT_SECONDS = 15.0
+"""A killed finish loses no more than this."""
+LOOK_SECONDS = 1.0
+EXIT_SECONDS = 0.6
+"""The process's own end."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The final model and its recipe, as it was trained."""
+
+    recipe: Recipe
+    confirm: float | None
+
+
+def write_summary(
+    bench: Workbench,
+    recipe: Recipe,
+    status: str,
+    scores: Mapping[str, float | None],
+    metrics: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
+) -> None:
+    """Write `summary.json`: the result so far."""
+    info = bench.dataset.info
+    write_json(
+        bench.run.summary,
+        {
+            "format": 1,
+            "status": status,
+            "name": bench.run.name,
+            "dataset": info.name,
+            "task": info.task,
+            "metric": info.metric,
+            "direction": _direction(info.metric),
+            "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
+            "confirm_kind": "cross-validated" if info.cross_validated else "held out",
+            "metrics": {"test": dict(metrics or {})},
+            "baselines": dict(baselines or {}),
+            "network": describe(recipe.network),
+            "num_params": num_params(build(recipe.network, recipe.regularization, info, 0)),
+            "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
+            "recipe_digest": recipe.digest,
+            "data_digest": info.digest,
+            "environment": environment(bench),
+            "budget": {
+                "given": bench.budget.given,
+                "seconds": bench.budget.seconds,
+                "epochs": bench.budget.epochs,
+                "spent_seconds": round(bench.clock.spent(), 3),
+                "spent_epochs": round(bench.state.spent_epochs, 3),
+                "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
+            },
+            "test_reads": bench.state.test_reads,
+        },
+    )
+
+
+def _direction(metric: str) -> str:
+    from autorecipe.training.evaluate import direction
+
+    return direction(metric)
+
+
+def environment(bench: Workbench) -> dict[str, str]:
+    """Versions and the machine, for whoever compares two runs."""
+    return {
+        "autorecipe": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(bench.hardware.device),
+        "threads": str(bench.hardware.threads),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def end_reserve(bench: Workbench, shape: Shape) -> float:
+    """Seconds kept for the last scores, saving and exit: about twice what they take, for a busy machine."""
+    # A forward pass costs about a third of a step; test and confirm are scored, some of it twice.
+    scored = len(bench.dataset.splits.test) + 2 * len(bench.dataset.splits.confirm)
+    evaluation = shape.step_seconds / 3 * scored / bench.space_batch
+    return 0.9 + EXIT_SECONDS + 2.0 * evaluation
+
+
+def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) -> Recipe | None:
+    """Train the recipe from scratch on train + val and save it; None if it diverged or did not fit.
+
+    With a timed budget the clock drives the schedule, so a machine that slows down midway costs score,
+    not time; the recipe that comes back says which steps were run.
+
+    Args:
+        bench: the workbench.
+        recipe: what to train; its steps are not used.
+        shape: facts of its shape.
+        epochs: how long, when the budget is in epochs.
+    """
+    splits = bench.dataset.splits
+    rows = np.concatenate([splits.train, splits.val])
+    final = replace(recipe, {"training.train_on": "train+val", "training.seed": bench.seed})
+    limit: float | None = None
+    if bench.budget.timed:
+        limit = max(0.5, bench.clock.left() - end_reserve(bench, shape))
+        steps = max(1, int(limit / shape.step_seconds))
+    else:
+        steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
+    final = replace(final, {"training.steps": 1 if bench.budget.timed else steps})
+    session = start_session(final, bench.data, bench.hardware)
+    resumed = load_session(session, bench.run.checkpoint)
+    if resumed and limit is not None:
+        # The checkpoint's seconds were spent of another part of the budget: the schedule goes on from there.
+        limit += session.seconds
+    bench.say(
+        "finish",
+        network=describe(recipe.network),
+        params=num_params(session.model),
+        seconds=limit,
+        steps=steps,
+        recipe=recipe.digest,
+        resumed=resumed,
+    )
+    last_saved = time.monotonic()
+    try:
+        for look in train(
+            session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
+        ):
+            bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
+            if time.monotonic() - last_saved > CHECKPOINT_SECONDS and look.progress < 0.98:
+                save_session(session, bench.run.checkpoint)
+                bench.heartbeat()
+                last_saved = time.monotonic()
+    except (Diverged, OutOfMemory) as error:
+        bench.say("note", text=f"the final training failed ({error}); the best model of the search is kept")
+        return None
+    except Stopped:
+        _keep_interrupted(bench, final, session)
+        raise
+    return _complete(bench, final, session)
+
+
+def as_run(recipe: Recipe, session: Session) -> Recipe:
+    """The recipe with the steps that were really run: what `replay` repeats."""
+    steps = max(1, session.step)
+    return replace(
+        recipe,
+        {
+            "training.steps": steps,
+            "schedule.warmup": round(session.warmup_steps / steps, 5),
+            "schedule.cooldown": round(1 - session.stable_steps / steps, 5)
+            if recipe.schedule.name == "wsd"
+            else recipe.schedule.cooldown,
+        },
+    )
+
+
+def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
+    final = as_run(recipe, session)
+    model = session.readable
+    if not bench.budget.timed:
+        bench.state.spent_epochs += epochs_of(bench, final)
+    final = polish(bench, final, model)
+    save_weights(model, bench.run.weights)
+    write_text(bench.run.recipe, dump_yaml(final))
+    bench.run.save_recipe(final)
+    bench.state.best_score = None
+    bench.run.checkpoint.unlink(missing_ok=True)
+    bench.heartbeat()
+    return final
+
+
+def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
+    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the search's best."""
+    if session.step < 1 or session.seconds <= 0:
+        return
+    save_session(session, bench.run.checkpoint)
+    confirm = bench.dataset.splits.confirm
+    if len(confirm) and bench.run.weights.exists():
+        from autorecipe.recipe import load_recipe
+
+        rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
+        info = bench.dataset.info
+        old_recipe = load_recipe(bench.run.recipe)
+        old = load_model(bench, old_recipe)
+        scores = [
+            score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info)
+            for m, r in ((session.readable, recipe), (old, old_recipe))
+        ]
+        if not gain(info.metric, scores[0], scores[1]) > 0:
+            return
+    final = as_run(recipe, session)
+    save_weights(session.readable, bench.run.weights)
+    write_text(bench.run.recipe, dump_yaml(final))
+
+
+def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
+    """Test-time mirror images and a temperature, each only if it helped on confirm."""
+    confirm = bench.dataset.splits.confirm
+    info = bench.dataset.info
+    if not len(confirm) or (bench.budget.timed and bench.clock.left() < 1.5):
+        return recipe
+    rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
+    outputs = predict(model, bench.data.inputs, rows, recipe, bench.stop)
+    if recipe.regularization.flip and info.modality == "image":
+        tried = replace(recipe, {"finish.flip_tta": True})
+        mirrored = predict(model, bench.data.inputs, rows, tried, bench.stop)
+        better = score(info.metric, truth, mirrored, info), score(info.metric, truth, outputs, info)
+        if gain(info.metric, *better) > 0:
+            bench.say("note", text=f"mirror images at test time help on confirm: {better[1]:.4g} -> {better[0]:.4g}")
+            recipe, outputs = tried, mirrored
+    if info.task != "regression":
+        recipe = replace(recipe, {"finish.temperature": temperature(truth, outputs, info)})
+    return recipe
+
+
+def temperature(targets: np.ndarray, outputs: np.ndarray, info: object) -> float:
+    """The temperature with the lowest log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
+    from scipy.optimize import minimize_scalar
+
+    from autorecipe.results import DatasetInfo
+
+    assert isinstance(info, DatasetInfo)
+
+    def loss(log_t: float) -> float:
+        return float(loss_of_each(targets, outputs / math.exp(log_t), info).mean())
+
+    found = minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded", options={"maxiter": 20})
+    return round(math.exp(float(found.x)), 4) if loss(float(found.x)) < loss(0.0) else 1.0
+
+
+def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
+    """The model on disk, on the device."""
+    model = build(recipe.network, recipe.regularization, bench.dataset.info, 0)
+    load_weights(model, bench.run.weights)
+    model = model.to(bench.hardware.device)
+    return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model  # type: ignore[call-overload,no-any-return]
+
+
+def score_saved(
+    bench: Workbench, recipe: Recipe, baselines: list[Baseline], search: float | None, confirm: float | None, status: str
+) -> None:
+    """The one pass over test: the saved weights, loaded again, and the baselines; then the summary."""
+    info, splits = bench.dataset.info, bench.dataset.splits
+    targets = bench.dataset.targets.numpy()
+    with phase(bench, "test"):
+        model = load_model(bench, recipe)
+        if len(splits.confirm):
+            outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
+            confirm = score(info.metric, targets[splits.confirm], outputs, info)
+        bench.state.test_reads += 1
+        outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
+        metrics = all_scores(targets[splits.test], outputs, info)
+        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info))
+        named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
+    scores = {"search": search, "confirm": confirm, "test": test}
+    write_summary(bench, recipe, status, scores, metrics, named)
+    bench.heartbeat()
+    bench.say(
+        "result", status=status, scores=scores, metrics=metrics, baselines=named, path=str(bench.run.path), metric=info.metric
+    )
