@@ -1,3 +1,136 @@
-"""autorecipe: an AutoML agent for PyTorch that hands back a model and the recipe it took."""
+"""autorecipe: an AutoML agent for PyTorch that hands back a model and the recipe it took.
+
+import autorecipe
+
+result = autorecipe.search("dataset/", budget="10m")
+result.predict("new_images/")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# The package of this name first: from here on the name means the function below, and an import of one
+# of the package's modules finds the package already there and leaves the name alone.
+import autorecipe.search  # noqa: F401
+from autorecipe.errors import AutoRecipeError, CheckFailed, InputError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autorecipe.predictor import Result
 
 __version__ = "0.1.0"
+__all__ = ["AutoRecipeError", "CheckFailed", "InputError", "Result", "Stopped", "load", "resume", "search"]
+
+
+def search(
+    data: Any,
+    budget: str = "10m",
+    *,
+    target: str | None = None,
+    task: str = "auto",
+    metric: str = "auto",
+    out: Path | str | None = None,
+    seed: int = 0,
+    say: Callable[..., None] | None = None,
+    **settings: Any,
+) -> Result:
+    """Search for a recipe and train a model within a budget.
+
+    Args:
+        data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`.
+        budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
+        target: the target's column, for tables.
+        task: `auto`, `binary`, `multiclass` or `regression`.
+        metric: `auto` or a metric's name.
+        out: the run's folder; None: `runs/DATASET-N`.
+        seed: seed of splits, sampler and training.
+        say: told everything that happens, as `say(kind, **facts)`; None: silence.
+        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`.
+
+    Raises:
+        InputError: data or an option is wrong.
+        CheckFailed: one batch cannot be overfitted.
+    """
+    from autorecipe.clock import parse_budget, start_clock
+
+    clock = start_clock(parse_budget(budget), since_process_start=False)
+    from autorecipe.predictor import Result
+    from autorecipe.search.agent import Settings, checked_settings, run_search
+
+    known = isinstance(data, (str, Path))
+    chosen = checked_settings(
+        Settings,
+        {
+            "source": str(data) if known else None,
+            "target": target,
+            "task": task,
+            "metric": metric,
+            "budget": budget,
+            "seed": seed,
+            **settings,
+        },
+    )
+    run = run_search(
+        chosen,
+        None if out is None else Path(out),
+        clock,
+        source=None if known else data,
+        say=say or _silent,
+        stop=_go_on,
+    )
+    return Result(run)
+
+
+def resume(
+    run: Path | str, budget: str | None = None, *, data: Any = None, say: Callable[..., None] | None = None
+) -> Result:
+    """Go on with an interrupted run, or give a finished one more time (`budget="+5m"`).
+
+    Args:
+        run: the run's folder.
+        budget: time on top; None: what is left of the run's own budget.
+        data: the arrays again, if the run was of arrays.
+        say: told everything that happens.
+
+    Raises:
+        InputError: nothing to resume, or other data.
+    """
+    from autorecipe.clock import Budget, parse_budget, start_clock
+
+    clock = start_clock(Budget("", epochs=1.0), since_process_start=False)
+    from autorecipe.predictor import Result
+    from autorecipe.rundir import open_run
+    from autorecipe.search.agent import resume_run
+
+    more = None if budget is None else parse_budget(budget)
+    return Result(resume_run(open_run(run), more, clock, source=data, say=say or _silent, stop=_go_on))
+
+
+def load(run: Path | str) -> Result:
+    """Open the folder of a run, to predict and to read its recipe and decisions.
+
+    Raises:
+        InputError: it is not there or holds no model.
+    """
+    from autorecipe.predictor import load as open_result
+
+    return open_result(run)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Result":  # not imported at the start: it brings torch along
+        from autorecipe.predictor import Result
+
+        return Result
+    raise AttributeError(f"module 'autorecipe' has no attribute '{name}'")
+
+
+def _silent(kind: str, **facts: object) -> None:
+    """Tell nobody."""
+
+
+def _go_on() -> None:
+    """Never stop: Ctrl-C raises KeyboardInterrupt in the caller."""

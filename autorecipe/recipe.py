@@ -337,7 +337,8 @@ def difference(old: Recipe, new: Recipe) -> dict[str, tuple[object, object]]:
 def dump_yaml(recipe: Recipe) -> str:
     """A recipe as YAML, sections and fields in their own order."""
     data = {"format": FORMAT, **to_dict(recipe)}
-    return f"# An autorecipe recipe.  Train it again:  autorecipe replay recipe.yaml DATASET\n{yaml.safe_dump(data, sort_keys=False)}"
+    title = "# An autorecipe recipe.  Train it again:  autorecipe replay recipe.yaml DATASET"
+    return f"{title}\n{yaml.safe_dump(data, sort_keys=False)}"
 
 
 def load_yaml(text: str, source: str = "the recipe") -> Recipe:

@@ -1,5 +1,6 @@
 """What a display has heard so far: the board that the live display draws from."""
 
+import contextlib
 import math
 import threading
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autorecipe.cli import words
-from autorecipe.clock import Clock
+from autorecipe.clock import Clock, parse_budget
+from autorecipe.errors import InputError
 
 RAMP = "▁▂▃▄▅▆▇█"
 PLAIN_RAMP = "_.-=+*%#"
@@ -85,14 +87,13 @@ def _nothing(board: Board, facts: words.Facts) -> None:
 
 
 def _start(board: Board, facts: words.Facts) -> None:
-    board.run = words.clean(facts.get("run", ""))
+    board.run = str(facts.get("run", ""))
     board.dataset = words.clean(facts.get("dataset", ""))
     board.budget = words.clean(facts.get("budget", ""))
-    left = facts.get("seconds_left")  # a resumed run: the door does not know what is left
-    if isinstance(left, (int, float)):
-        board.deadline = board.clock.elapsed() + left
-    elif math.isfinite(board.clock.limit):
-        board.deadline = board.clock.limit
+    if not math.isfinite(board.clock.limit):  # a resumed run: the door knows what was spent, not what was given
+        with contextlib.suppress(InputError):
+            seconds = parse_budget(board.budget).seconds
+            board.deadline = math.inf if seconds is None else seconds - board.clock.spent_before
 
 
 def _stage(board: Board, facts: words.Facts) -> None:

@@ -61,16 +61,22 @@ def on_terminal(out: TextIO) -> bool:
 
 
 @contextlib.contextmanager
-def open_display(mode: Mode, clock: Clock, out: TextIO | None = None) -> Iterator[Display]:
+def open_display(
+    mode: Mode, clock: Clock, out: TextIO | None = None, *, dataset: str = "", budget: str = ""
+) -> Iterator[Display]:
     """A display for the run; a live one is taken off the terminal at the end.
 
     Args:
         mode: what `choose_mode` gave.
         clock: for the time that is left.
         out: where to write; standard output if None.
+        dataset: shown until the search has read it.
+        budget: as given.
     """
     out = out or sys.stdout
-    display = Display(mode, Board(clock, deadline=clock.limit), out)
+    display = Display(
+        mode, Board(clock, dataset=words.clean(dataset), budget=words.clean(budget), deadline=clock.limit), out
+    )
     if mode != "live":
         yield display
         return
@@ -93,8 +99,8 @@ def plain_lines(display: Display, kind: str, facts: dict[str, Any]) -> list[str]
         trial = display.board.trials.get(int(facts.get("number") or 0))
         facts = {"rungs": trial.rungs if trial else (), **facts}
         lines = words.sentences(kind, facts)
-        if trial and trial.params:
-            lines[0] += f"; {words.clean(words.params(trial.params))}"
+        if trial and trial.network:
+            lines[0] += words.clean("; " + ", ".join(filter(None, (trial.network, words.params(trial.params)))))
         return lines
     return words.sentences(kind, facts)
 

@@ -1,7 +1,6 @@
 """The end of a run: what each step brought, read from the run's folder, and what to type next."""
 
 import contextlib
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,20 +49,25 @@ def end_rows(run: RunDir) -> list[Row]:
     if scores:
         split = next((name for name in ("test", "confirm", "search") if scores.get(name) is not None), "test")
         spent = ((summary.get("budget") or {}).get("by_stage") or {}).get("finish")
-        network = _network(run, str(summary.get("recipe_digest", "")))
+        network = str(summary.get("network") or _network(run, str(summary.get("recipe_digest", ""))))
         shown = "val" if split == "search" else split
         rows.append(Row("final", scores.get(split), shown, summary.get("num_params"), spent, network=network))
     return rows
 
 
 def _baselines(run: RunDir, summary: dict[str, Any]) -> list[Row]:
-    told = {row.get("name"): row for row in read_lines(run.log) if isinstance(row, dict) and row.get("event") == "baseline"}
+    told = {
+        row.get("name"): row for row in read_lines(run.log) if isinstance(row, dict) and row.get("event") == "baseline"
+    }
     tested: dict[str, Any] = summary.get("baselines") or {}
     rows = [
-        Row(f"baseline {name}", score, "test", None, told.get(name, {}).get("seconds")) for name, score in tested.items()
+        Row(f"baseline {name}", score, "test", None, told.get(name, {}).get("seconds"))
+        for name, score in tested.items()
     ]
     if not tested:
-        rows = [Row(f"baseline {name}", row.get("score"), "val", None, row.get("seconds")) for name, row in told.items()]
+        rows = [
+            Row(f"baseline {name}", row.get("score"), "val", None, row.get("seconds")) for name, row in told.items()
+        ]
     return rows
 
 
@@ -115,7 +119,7 @@ def _read(path: Path, otherwise: Any) -> Any:
 def show_end(run: RunDir, out: TextIO, *, quiet: bool = False) -> None:
     """Write how a run ended: the steps, the scores, where everything lies and what to type next."""
     summary = _read(run.summary, {})
-    place = shown_path(run.path)
+    place = words.shown_path(run.path)
     headline = _headline(summary)
     if quiet:
         write_line(out, place)
@@ -171,17 +175,8 @@ def _places(run: RunDir, summary: dict[str, Any], place: str) -> list[str]:
     lines.append("next:")
     if run.weights.exists():
         lines.append(f"  autorecipe predict {word} INPUT --out predictions.csv")
-        lines.append(f"  autorecipe replay {shlex.quote(shown_path(run.recipe))} {dataset}")
+        lines.append(f"  autorecipe replay {shlex.quote(words.shown_path(run.recipe))} {dataset}")
     more = " --budget +5m" if summary.get("status") == "complete" else ""
     lines.append(f"  autorecipe resume {word}{more}")
     lines.append(f"  autorecipe dashboard {word}")
     return [words.clean(line) if line.strip() else line for line in lines]
-
-
-def shown_path(path: Path) -> str:
-    """A path as one would type it from here."""
-    try:
-        near = os.path.relpath(path)
-    except ValueError:  # another drive
-        return str(path)
-    return str(path) if near.startswith("..") else near

@@ -1,6 +1,7 @@
 """The live display: the board drawn on a terminal, a few times a second."""
 
 import math
+from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
@@ -44,7 +45,9 @@ def draw(board: Board, height: int = 40, ramp: str = RAMP) -> RenderableType:
         parts.append(Text("decided so far", style="dim"))
         parts += [_line("  ", sentence, "green") for sentence in board.decisions[-max(2, room // 3) :]]
     if board.stopping:
-        parts.append(_line(f"{board.stopping}: ", "stopping; saving the best so far (once more: leave at once)", "yellow"))
+        parts.append(
+            _line(f"{board.stopping}: ", "stopping; saving the best so far (once more: leave at once)", "yellow")
+        )
     return Group(*parts)
 
 
@@ -59,7 +62,7 @@ def _header(board: Board) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     title = Text("autorecipe ", style="bold cyan", no_wrap=True, overflow="ellipsis")
     title.append(board.dataset or "...", style="bold")
-    title.append(f"  {board.run}", style="dim")
+    title.append(f"  {words.clean(words.shown_path(Path(board.run)))}" if board.run else "", style="dim")
     if not math.isfinite(board.deadline):
         grid.add_row(title, Text(f"{words.timer(elapsed)} so far, budget {board.budget or '...'}", no_wrap=True))
         return grid
@@ -85,7 +88,7 @@ def _spending(board: Board) -> Text:
 
 
 def _trials(board: Board, ramp: str, most: int) -> RenderableType:
-    names = sorted({name for trial in board.trials.values() for name in trial.params})
+    names = sorted({name for trial in board.trials.values() for name in trial.params if name != "network"})
     if "lr_factor" in names:
         names.remove("lr_factor")
         names.insert(0, "lr_factor")
@@ -107,7 +110,11 @@ def _trials(board: Board, ramp: str, most: int) -> RenderableType:
         style = "bold green" if best else _STYLES.get(trial.state, "")
         cells = [str(trial.number), *([trial.network] if networks else [])]
         cells += [words.clean(words.short(trial.params[name])) if name in trial.params else "" for name in names]
-        cells += [sparkline(trial.rungs, low, high, ramp), _score(trial), f"best, {trial.state}" if best else trial.state]
+        cells += [
+            sparkline(trial.rungs, low, high, ramp),
+            _score(trial),
+            f"best, {trial.state}" if best else trial.state,
+        ]
         table.add_row(*(Text(words.clean(cell), style=style) for cell in cells))
     return table
 

@@ -4,8 +4,10 @@ Every fact is optional here: a sentence may come out shorter, but a display neve
 """
 
 import math
+import os
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Facts = Mapping[str, Any]
@@ -14,6 +16,15 @@ Facts = Mapping[str, Any]
 def clean(text: object) -> str:
     """Text on one line without control characters: names in data are the user's, or a stranger's."""
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in str(text))
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        near = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return str(path) if near.startswith("..") else near
 
 
 def number(value: object) -> str:
@@ -62,10 +73,11 @@ def timer(value: float) -> str:
 
 
 def params(values: object) -> str:
-    """Hyperparameters of a trial: `lr_factor 1.3, batch_size 64`."""
+    """Hyperparameters of a trial: `lr_factor 1.3, batch_size 64`; its network is told apart."""
     if not isinstance(values, Mapping):
         return ""
-    return ", ".join(f"{str(name).rsplit('.', 1)[-1]} {short(value)}" for name, value in values.items())
+    shown = {str(name).rsplit(".", 1)[-1]: value for name, value in values.items() if name != "network"}
+    return ", ".join(f"{name} {short(value)}" for name, value in shown.items())
 
 
 def _note(text: object) -> str:
@@ -78,7 +90,8 @@ def _tail(text: object, joint: str = "; ") -> str:
 
 def _start(facts: Facts) -> list[str]:
     word = "resumed" if facts.get("resumed") else "run"
-    return [f"{word} {facts.get('run', '')}: {facts.get('dataset', '')}, budget {facts.get('budget', '')}"]
+    place = shown_path(Path(str(facts.get("run", ""))))
+    return [f"{word} {place}: {facts.get('dataset', '')}, budget {facts.get('budget', '')}"]
 
 
 def _progress(facts: Facts) -> list[str]:

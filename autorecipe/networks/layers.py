@@ -83,4 +83,4 @@ class TableInput(nn.Module):
 
 def embedding_width(cardinality: int) -> int:
     """Embedding width for a categorical column (the rule of thumb of fastai's tabular learner, capped at 64)."""
-    return min(64, max(2, round(1.6 * cardinality**0.56)))
+    return int(min(64, max(2, round(1.6 * cardinality**0.56))))

@@ -76,11 +76,7 @@ def deeper(section: NetworkSection) -> list[NetworkSection]:
     """One more block at the end of each level in turn; the trials choose its place and kernel."""
     if len(section.blocks) >= DEEPEST:
         return []
-    ends = [
-        i
-        for i in range(len(section.blocks))
-        if i + 1 == len(section.blocks) or section.blocks[i + 1].stride > 1
-    ]
+    ends = [i for i in range(len(section.blocks)) if i + 1 == len(section.blocks) or section.blocks[i + 1].stride > 1]
     return [
         replace(
             section,

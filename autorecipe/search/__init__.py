@@ -1,0 +1,1 @@
+"""The search: questions, trials through Optuna, decisions, the finish."""

@@ -40,7 +40,8 @@ def fit_all(facts: dict[str, Any]) -> None:
         begin = time.monotonic()
         model, prepare = fit(name, x, y, facts)
         outputs = {
-            split: outputs_of(model, prepare(data[split]), regression, facts["num_outputs"]) for split in ("val", "test")
+            split: outputs_of(model, prepare(data[split]), regression, facts["num_outputs"])
+            for split in ("val", "test")
         }
         outputs["seconds"] = np.array([time.monotonic() - begin])
         temporary = folder / f".{number}.tmp"
@@ -86,7 +87,7 @@ def outputs_of(model: Any, x: np.ndarray, regression: bool, num_outputs: int) ->
         return np.asarray(model.predict(x), np.float32).reshape(-1, 1)
     chances = np.full((len(x), num_outputs), 1e-7)
     chances[:, model.classes_.astype(int)] = np.clip(model.predict_proba(x), 1e-7, 1)
-    return np.log(chances).astype(np.float32)
+    return np.asarray(np.log(chances), np.float32)
 
 
 if __name__ == "__main__":

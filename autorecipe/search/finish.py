@@ -4,7 +4,6 @@ import math
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,12 +11,13 @@ import torch
 from autorecipe import __version__
 from autorecipe.errors import Stopped
 from autorecipe.networks import build, num_params
-from autorecipe.recipe import Recipe, dump_yaml, replace
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
+from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json, write_text
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, phase
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
-from autorecipe.training.evaluate import all_scores, gain, loss_of_each, predict, score
+from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
 
 CHECKPOINT_SECONDS = 15.0
@@ -25,14 +25,6 @@ CHECKPOINT_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 EXIT_SECONDS = 0.6
 """The process's own end."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The final model and its recipe, as it was trained."""
-
-    recipe: Recipe
-    confirm: float | None
 
 
 def write_summary(
@@ -54,7 +46,7 @@ def write_summary(
             "dataset": info.name,
             "task": info.task,
             "metric": info.metric,
-            "direction": _direction(info.metric),
+            "direction": direction(info.metric),
             "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
             "confirm_kind": "cross-validated" if info.cross_validated else "held out",
             "metrics": {"test": dict(metrics or {})},
@@ -76,12 +68,6 @@ def write_summary(
             "test_reads": bench.state.test_reads,
         },
     )
-
-
-def _direction(metric: str) -> str:
-    from autorecipe.training.evaluate import direction
-
-    return direction(metric)
 
 
 def environment(bench: Workbench) -> dict[str, str]:
@@ -196,8 +182,6 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
     save_session(session, bench.run.checkpoint)
     confirm = bench.dataset.splits.confirm
     if len(confirm) and bench.run.weights.exists():
-        from autorecipe.recipe import load_recipe
-
         rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
         info = bench.dataset.info
         old_recipe = load_recipe(bench.run.recipe)
@@ -233,13 +217,9 @@ def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
     return recipe
 
 
-def temperature(targets: np.ndarray, outputs: np.ndarray, info: object) -> float:
+def temperature(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> float:
     """The temperature with the lowest log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
     from scipy.optimize import minimize_scalar
-
-    from autorecipe.results import DatasetInfo
-
-    assert isinstance(info, DatasetInfo)
 
     def loss(log_t: float) -> float:
         return float(loss_of_each(targets, outputs / math.exp(log_t), info).mean())
@@ -253,11 +233,16 @@ def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
     model = build(recipe.network, recipe.regularization, bench.dataset.info, 0)
     load_weights(model, bench.run.weights)
     model = model.to(bench.hardware.device)
-    return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model  # type: ignore[call-overload,no-any-return]
+    return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model
 
 
 def score_saved(
-    bench: Workbench, recipe: Recipe, baselines: list[Baseline], search: float | None, confirm: float | None, status: str
+    bench: Workbench,
+    recipe: Recipe,
+    baselines: list[Baseline],
+    search: float | None,
+    confirm: float | None,
+    status: str,
 ) -> None:
     """The one pass over test: the saved weights, loaded again, and the baselines; then the summary."""
     info, splits = bench.dataset.info, bench.dataset.splits
@@ -276,5 +261,11 @@ def score_saved(
     write_summary(bench, recipe, status, scores, metrics, named)
     bench.heartbeat()
     bench.say(
-        "result", status=status, scores=scores, metrics=metrics, baselines=named, path=str(bench.run.path), metric=info.metric
+        "result",
+        status=status,
+        scores=scores,
+        metrics=metrics,
+        baselines=named,
+        path=str(bench.run.path),
+        metric=info.metric,
     )

@@ -1,14 +1,15 @@
-"""The budget's plan, and the prior on what lasts until the finish."""
+"""The budget's plan, and foresight in its simple form: what a short trial says about the finish."""
 
 import math
 from dataclasses import asdict, dataclass
 
+from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Estimate
 
-FULL_RUNS = 34.0
-"""Full trial runs that the search's time is cut into: with half of the sampled trials pruned, about four
-for `small`, five for each of four growth questions, seven for `regularize`, the rest for learning-rate
-range tests."""
+FULL_RUNS = 32.0
+"""Full trial runs that the search's time is cut into: with half of the sampled trials stopped early, about
+eight for `small`, six for each of three or four growth questions, seven for `regularize`, the rest for
+learning-rate range tests."""
 END_SECONDS = 2.5
 """Kept for saving, the last scores and the process's exit."""
 
@@ -46,54 +47,102 @@ def plan_facts(plan: Plan) -> dict[str, float | str | int]:
     return asdict(plan)
 
 
+DECAY = 0.5
+"""How fast a difference between recipes fades with compute: differences in err = a + b C^-c fade as C^-c.
+0.5 is a typical c while a network is far from its limit."""
+NOISE = 0.1
+"""Relative effects in trials have about this standard deviation; noisier measurements are shrunk."""
+
+
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a stage's effect from other data sets: relative gain in error, positive is better."""
+    """What other data sets say of the finish: relative gains in error, positive is better."""
 
-    gain: float
-    """Expected gain at the end of the finish, without any measurement."""
-    spread: float
-    """Its standard deviation between data sets."""
-    drift: float
-    """How much a gain measured in a trial grows for each factor e of further compute."""
-    drift_spread: float
-    """Standard deviation of the drift between data sets."""
+    width: float
+    """Gain of a network twice as wide, once it has epochs enough."""
+    depth: float
+    """Gain of one more block, once it has epochs enough."""
+    enough: float
+    """Epochs at which more capacity neither gains nor loses."""
+    regularization: float
+    """Loss at one unit of regularization off its optimum, which grows as ln(epochs / easy)."""
+    easy: float
+    """Epochs below which no regularization is wanted."""
+    most: float
+    """Largest optimum, in units."""
 
 
-PRIORS: dict[tuple[str, str], Prior] = {
-    ("image", "small"): Prior(0.00, 0.05, 0.000, 0.01),
-    ("image", "width"): Prior(0.03, 0.08, 0.035, 0.02),
-    ("image", "depth"): Prior(0.00, 0.06, 0.020, 0.015),
-    ("image", "regularize"): Prior(-0.02, 0.08, 0.010, 0.02),
-    ("table", "small"): Prior(0.00, 0.05, 0.000, 0.01),
-    ("table", "width"): Prior(0.04, 0.10, 0.030, 0.02),
-    ("table", "depth"): Prior(0.00, 0.06, 0.010, 0.015),
-    ("table", "regularize"): Prior(0.00, 0.08, 0.010, 0.02),
+PRIORS = {
+    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.010, easy=5.0, most=3.0),
+    "table": Prior(width=0.04, depth=0.010, enough=6.0, regularization=0.005, easy=20.0, most=2.5),
 }
 
 
-def expected_final(
-    modality: str, stage: str, result: Estimate | None, error: float, trial: float, finish: float
-) -> float:
-    """Expected relative gain of a candidate at the end of the finish.
+def strength(recipe: Recipe) -> float:
+    """Regularization in units: one is a light change, such as dropout 0.1 or a shift by 1/14 of an image."""
+    section = recipe.regularization
+    crop = section.crop / max(1.0, recipe.data.resolution / 14) if recipe.data.resolution else 0.0
+    return (
+        section.dropout / 0.1
+        + section.label_smoothing / 0.05
+        + min(2.0, crop)
+        + float(section.flip)
+        + section.erase / 0.25
+        + section.mixup / 0.2
+    )
 
-    A trial is short and favours small networks: a larger one learns more slowly in seconds and ends
-    lower.  So the measured gain is carried forward by the prior's drift, and weighed against the prior's
-    own expectation by their variances (normal prior, normal measurement).
+
+def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float) -> float:
+    """Expected relative gain of a candidate at the end of the finish, without any measurement.
 
     Args:
-        modality: `image` or `table`.
-        stage: the question's stage.
-        result: what was measured; None if nothing was.
-        error: the incumbent's error, which gains are relative to.
-        trial: compute of a trial.
-        finish: compute of the finish, in the same unit.
+        incumbent: the recipe it would replace.
+        candidate: the recipe.
+        finish_epochs: epochs that the candidate will get in the finish.
     """
-    prior = PRIORS[modality, "width" if stage == "regrow" else stage]
+    prior = PRIORS[incumbent.data.modality]
+    epochs = max(finish_epochs, 1e-3)
+    capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough)))
+    doublings = math.log2(candidate.network.width / incumbent.network.width) if incumbent.network.width else 0.0
+    blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
+    best = max(0.0, min(prior.most, math.log(epochs / prior.easy)))
+    old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
+    return (
+        prior.width * capacity * doublings
+        + prior.depth * capacity * blocks
+        - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
+    )
+
+
+def fading(trial: float, finish: float) -> float:
+    """What is left at the end of the finish of a relative difference measured in trials."""
+    return float(max(1.0, finish / max(trial, 1e-9)) ** -DECAY)
+
+
+def foresee(measured: float, standard_error: float, prior: float, fade: float) -> float:
+    """Expected relative gain at the end of the finish.
+
+    A trial is short: it favours small, lightly regularised networks.  So what it measured fades with the compute
+    still to come, and the prior's expectation of the finish grows as much.
+
+    Args:
+        measured: log ratio of the errors in trials, positive is better.
+        standard_error: of `measured`.
+        prior: expected gain without any measurement.
+        fade: from `fading`.
+    """
+    shrunk = measured * NOISE**2 / (NOISE**2 + standard_error**2) if abs(measured) < 3 * standard_error else measured
+    return fade * shrunk + (1 - fade) * prior
+
+
+def log_ratio(error_old: float, error_new: float) -> float:
+    """Relative gain as a log ratio, for errors above zero."""
+    return math.log(max(error_old, 1e-9) / max(error_new, 1e-9))
+
+
+def expected_final(result: Estimate | None, error: float, prior: float, fade: float) -> float:
+    """`foresee` for a decision's estimate; the prior alone if nothing was measured."""
     if result is None:
-        return prior.gain
-    horizon = math.log(max(1.0, finish / max(trial, 1e-9)))
-    measured = result.effect / error + prior.drift * horizon
-    variance = (result.standard_error / error) ** 2 + (prior.drift_spread * horizon) ** 2
-    weight = prior.spread**2 / (prior.spread**2 + variance)
-    return weight * measured + (1 - weight) * prior.gain
+        return prior
+    left = max(error - result.effect, 0.02 * error)
+    return foresee(log_ratio(error, left), result.standard_error / error, prior, fade)

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from autorecipe.recipe import NetworkSection, Recipe, dump_yaml, get, replace
-from autorecipe.results import Decision, TrainResult
+from autorecipe.results import CurvePoint, Decision, TrainResult
+from autorecipe.rundir import write_json, write_text
 from autorecipe.search import decide, studies
-from autorecipe.search.planner import expected_final
+from autorecipe.search.finish import write_summary
+from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain
 from autorecipe.search.space import LR_FACTOR, StageSpace, varied
 from autorecipe.search.trials import Reading, SeedRun, curve_rows, run_recipe, seed_run
 from autorecipe.search.workbench import (
     Shape,
     Workbench,
     append_trial,
+    carried_lr,
     describe,
     epochs_of,
     measure_shape,
@@ -87,7 +90,9 @@ class Answer:
     evidence: decide.Evidence | None
 
 
-def ask_question(bench: Workbench, question: Question, earlier: Sequence[studies.Earlier], pooled: tuple[float, float]) -> Answer:
+def ask_question(
+    bench: Workbench, question: Question, earlier: Sequence[studies.Earlier], pooled: tuple[float, float]
+) -> Answer:
     """Run the trials, compare winner and incumbent on fresh seeds, decide, write it down."""
     begin = time.monotonic()
     info = bench.dataset.info
@@ -110,7 +115,14 @@ def ask_question(bench: Workbench, question: Question, earlier: Sequence[studies
         startup=max(1, (question.trials - len(question.known)) // 2),
     )
     studies.note(study, f"**{question.text}**\n\nNot decided yet.")
-    bench.say("question", number=question.number, stage=question.stage, text=question.text, study=study.name, trials=question.trials)
+    bench.say(
+        "question",
+        number=question.number,
+        stage=question.stage,
+        text=question.text,
+        study=study.name,
+        trials=question.trials,
+    )
     tried = Tried()
     for record in studies.finished(study):  # a resumed question
         _remember(bench, tried, record)
@@ -202,7 +214,8 @@ def _recipe_of(
         recipe = replace(replace(recipe, {"network": section}), embedding)
     key = describe(recipe.network)
     if key not in shapes:
-        shapes[key] = measure_shape(bench, recipe, question.share, fallback=own_shape.lr_range.suggestion)
+        carried = carried_lr(own_shape.lr_range.suggestion, question.incumbent.network, recipe.network)
+        shapes[key] = measure_shape(bench, recipe, question.share, fallback=carried)
     recipe = with_shape(recipe, shapes[key], factor)
     steps = steps_for(bench, recipe, shapes[key], question.share)
     return replace(recipe, {"training.steps": steps, "training.seed": bench.seed}), shapes[key]
@@ -253,7 +266,6 @@ def _one_trial(
     if result.reason:
         facts["reason"] = result.reason
     if result.state == "complete":
-        assert session is not None and result.score is not None
         _save_if_best(bench, recipe, result, session)
     studies.set_attrs(study, number, facts)
     complete = result.state == "complete"
@@ -280,14 +292,21 @@ def _tell_again(
     facts |= {"seconds": 0.0, "reused": True, "params": row["num_params"], "loss": row["loss"]}
     studies.set_attrs(study, number, facts)
     studies.tell(study, number, "complete", float(row["score"]))
-    result = TrainResult("complete", recipe.training.steps, 0.0, row["score"], row["loss"], row["train_score"], row["train_loss"], row["num_params"])
+    result = TrainResult(
+        "complete",
+        recipe.training.steps,
+        0.0,
+        row["score"],
+        row["loss"],
+        row["train_score"],
+        row["train_loss"],
+        row["num_params"],
+    )
     tried.recipes[number], tried.results[number] = recipe, result
     _tell_trial(bench, study, number, recipe, result, rungs, tried)
 
 
 def _put_on_record(bench: Workbench, recipe: Recipe, result: TrainResult, rungs: Mapping[int, float]) -> None:
-    from autorecipe.rundir import write_json
-
     row = {
         "score": result.score,
         "loss": result.loss,
@@ -356,11 +375,17 @@ def _remember(bench: Workbench, tried: Tried, record: studies.TrialRecord) -> No
 
 
 def _result_of(recipe: Recipe, row: dict[str, Any]) -> TrainResult:
-    from autorecipe.results import CurvePoint
-
     curve = tuple(CurvePoint(**point) for point in row["curve"])
     return TrainResult(
-        "complete", recipe.training.steps, 0.0, row["score"], row["loss"], row["train_score"], row["train_loss"], row["num_params"], curve
+        "complete",
+        recipe.training.steps,
+        0.0,
+        row["score"],
+        row["loss"],
+        row["train_score"],
+        row["train_loss"],
+        row["num_params"],
+        curve,
     )
 
 
@@ -374,9 +399,6 @@ def _best(bench: Workbench, values: Mapping[int, tuple[float, float]]) -> int | 
 
 def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, session: Any) -> None:
     """From the first finished trial on, a valid model lies on disk: the best by search score."""
-    from autorecipe.search.finish import write_summary
-    from autorecipe.rundir import write_text
-
     assert result.score is not None
     best = bench.state.best_score
     if best is not None and gain(bench.dataset.info.metric, result.score, best) <= 0:
@@ -405,7 +427,7 @@ def _decide(
         for n, v in tried.values.items()
         if tried.recipes[n].digest != digest and (not growth or tried.recipes[n].network != incumbent.network)
     }
-    winner = _best(bench, rivals)
+    winner = _most_promising(bench, question, tried, rivals, incumbent)
     numbers = tuple(sorted(r.number for r in studies.finished(study)))
     candidates = tuple(dict.fromkeys(r.digest for n, r in sorted(tried.recipes.items()) if r.digest != digest))
     common: dict[str, Any] = {
@@ -418,39 +440,99 @@ def _decide(
         "held_out": "cross-validated" if bench.dataset.info.cross_validated else "confirm",
     }
     unmeasured: dict[str, Any] = {
-        "effect": None, "standard_error": None, "interval": None, "p_better": None, "num_examples": 0, "num_seeds": 0,
+        "effect": None,
+        "standard_error": None,
+        "interval": None,
+        "p_better": None,
+        "num_examples": 0,
+        "num_seeds": 0,
     }
     if winner is None:
         decision = Decision(
-            **common, **unmeasured, candidate=digest, seconds=time.monotonic() - begin, verdict=decide.NOT_DECIDED,
-            reason="no other candidate finished a trial", chosen=digest,
+            **common,
+            **unmeasured,
+            candidate=digest,
+            seconds=time.monotonic() - begin,
+            verdict=decide.NOT_DECIDED,
+            reason="no other candidate finished a trial",
+            chosen=digest,
         )
         return _write(bench, study, question, decision, incumbent, None, recorded_result(bench, incumbent), None)
     candidate = tried.recipes[winner]
     evidence, scores, examples = _measure(bench, question, candidate, incumbent)
-    level = float(np.mean(scores["incumbent"])) if scores else (incumbent_level(bench, incumbent) or tried.values[winner][0])
+    level = (
+        float(np.mean(scores["incumbent"]))
+        if scores
+        else (incumbent_level(bench, incumbent) or tried.values[winner][0])
+    )
     error = evidence.error if evidence else decide.error_of(metric, level)
     found = decide.estimate(evidence, pooled) if evidence else None
-    expected = expected_final(
-        bench.dataset.info.modality, question.stage, found, error, question.share, question.finish
-    )
+    prior = _prior(bench, question, incumbent, candidate)
+    expected = expected_final(found, error, prior, fading(question.share, question.finish))
     word, adopted = decide.verdict(found, expected, error)
     chosen = candidate if adopted else incumbent
-    measured = unmeasured if found is None else {
-        "effect": found.effect, "standard_error": found.standard_error, "interval": found.interval,
-        "p_better": found.p_better, "num_examples": examples, "num_seeds": len(evidence.differences) if evidence else 0,
-    }
-    reason = f"expected relative gain at the end of the finish {expected:+.1%}"
+    measured = (
+        unmeasured
+        if found is None
+        else {
+            "effect": found.effect,
+            "standard_error": found.standard_error,
+            "interval": found.interval,
+            "p_better": found.p_better,
+            "num_examples": examples,
+            "num_seeds": len(evidence.differences) if evidence else 0,
+        }
+    )
+    reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
     if found is None:
         reason += "; there was no room for two fresh seeds, so the shipped prior acts"
     decision = Decision(
-        **common, **measured, candidate=candidate.digest, seconds=time.monotonic() - begin, verdict=word, reason=reason,
-        chosen=chosen.digest, scores=scores, candidate_score=tried.values[winner][0],
+        **common,
+        **measured,
+        candidate=candidate.digest,
+        seconds=time.monotonic() - begin,
+        verdict=word,
+        reason=reason,
+        chosen=chosen.digest,
+        scores=scores,
+        candidate_score=tried.values[winner][0],
         num_params=measure_shape(bench, chosen, question.share).num_params,
     )
     return _write(
-        bench, study, question, decision, chosen, incumbent if adopted else candidate, recorded_result(bench, chosen), evidence
+        bench,
+        study,
+        question,
+        decision,
+        chosen,
+        incumbent if adopted else candidate,
+        recorded_result(bench, chosen),
+        evidence,
     )
+
+
+def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+    epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
+    return prior_gain(incumbent, candidate, epochs)
+
+
+def _most_promising(
+    bench: Workbench, question: Question, tried: Tried, rivals: Mapping[int, tuple[float, float]], incumbent: Recipe
+) -> int | None:
+    """The rival with the best expected score at the end of the finish; between equals the lower loss."""
+    if not rivals:
+        return None
+    metric = bench.dataset.info.metric
+    level = incumbent_level(bench, incumbent)
+    level = level if level is not None else float(np.median([score for score, _ in rivals.values()]))
+    fade = fading(question.share, question.finish)
+
+    def promise(number: int) -> tuple[float, float]:
+        score, loss = rivals[number]
+        measured = log_ratio(decide.error_of(metric, level), decide.error_of(metric, score))
+        prior = _prior(bench, question, incumbent, tried.recipes[number])
+        return foresee(measured, 0.0, prior, fade), -loss
+
+    return max(rivals, key=promise)
 
 
 def recorded_result(bench: Workbench, recipe: Recipe) -> TrainResult | None:
@@ -471,7 +553,7 @@ def _measure(
     bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe
 ) -> tuple[decide.Evidence | None, dict[str, tuple[float, ...]], int]:
     """Fresh seeds of both, paired by seed and held-out part."""
-    metric, info = bench.dataset.info.metric, bench.dataset.info
+    metric = bench.dataset.info.metric
     limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
     pairs: list[tuple[SeedRun, SeedRun]] = []
     for seed in range(question.seeds):
@@ -517,7 +599,8 @@ def _example_gains(bench: Workbench, incumbent: SeedRun, candidate: SeedRun) -> 
             return np.asarray(squares / max(float(truth.var()), 1e-12))
         return np.asarray(squares / (np.sqrt((old**2).mean()) + np.sqrt((new**2).mean()) + 1e-12))
     if info.metric == "log_loss":
-        return loss_of_each(targets, incumbent.outputs, info) - loss_of_each(targets, candidate.outputs, info)
+        old, new = (loss_of_each(targets, run.outputs, info) for run in (incumbent, candidate))
+        return np.asarray(old - new)
     right = [(run.outputs.argmax(1) == targets).astype(float) for run in (candidate, incumbent)]
     return np.asarray(right[0] - right[1])
 

@@ -56,11 +56,31 @@ TRANSITIONS = (
     Transition("small", NOISE_FLOOR, "regularize", "nothing is left that more capacity could explain"),
     Transition("width", OVERFITTING, "regularize", "a deeper network would overfit more: regularise first"),
     Transition("width", NOISE_FLOOR, "regularize", "nothing is left that more capacity could explain"),
-    Transition("depth", UNDERFITTING, "finish", "the network cannot even fit its training data: it needs no regularization"),
+    Transition(
+        "depth", UNDERFITTING, "finish", "the network cannot even fit its training data: it needs no regularization"
+    ),
     Transition("depth", NOISE_FLOOR, "finish", "differences are below what the held-out examples can show"),
-    Transition("small", UNSTABLE, "width", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
-    Transition("width", UNSTABLE, "depth", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
-    Transition("depth", UNSTABLE, "regularize", "a lower learning rate and clipped gradients", (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0))),
+    Transition(
+        "small",
+        UNSTABLE,
+        "width",
+        "a lower learning rate and clipped gradients",
+        (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0)),
+    ),
+    Transition(
+        "width",
+        UNSTABLE,
+        "depth",
+        "a lower learning rate and clipped gradients",
+        (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0)),
+    ),
+    Transition(
+        "depth",
+        UNSTABLE,
+        "regularize",
+        "a lower learning rate and clipped gradients",
+        (("optimizer.lr", 0.5), ("optimizer.clip_norm", 1.0)),
+    ),
 )
 
 
@@ -82,7 +102,9 @@ def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, T
     return "finish", None
 
 
-def diagnose(result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float) -> tuple[str, str]:
+def diagnose(
+    result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float
+) -> tuple[str, str]:
     """What the curves of the incumbent say, with the reason.
 
     Args:
@@ -106,8 +128,12 @@ def diagnose(result: TrainResult, error: float, num_scored: int, epochs: float, 
     gap = result.loss - result.train_loss
     if result.loss > 1.1 * min(losses) and result.train_loss < 0.5 * result.loss:
         return OVERFITTING, (
-            f"the held-out loss rose from {min(losses):.3g} to {result.loss:.3g}, the training loss is {result.train_loss:.3g}"
+            f"the held-out loss rose from {min(losses):.3g} to {result.loss:.3g}, "
+            f"while the training loss fell to {result.train_loss:.3g}"
         )
     if gap < 0.1 * result.loss and finish_epochs < 3 * max(epochs, 1e-9):
-        return UNDERFITTING, f"training loss {result.train_loss:.3g} is hardly below the held-out loss {result.loss:.3g}"
+        return (
+            UNDERFITTING,
+            f"training loss {result.train_loss:.3g} is hardly below the held-out loss {result.loss:.3g}",
+        )
     return FITTING, f"training loss {result.train_loss:.3g}, held-out loss {result.loss:.3g} after {epochs:.1f} epochs"

@@ -1,9 +1,8 @@
 """One trial: a recipe trained for its share, read at rungs, told to its study; and one decision run."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import Workbench
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.evaluate import gain, loss_of_each, predict, score
+from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
 
 RUNGS = (1 / 8, 1 / 4, 1 / 2)
@@ -164,16 +163,3 @@ def curve_rows(result: TrainResult) -> list[dict[str, float | int | None]]:
         {"step": p.step, "seconds": p.seconds, "lr": p.lr, "train_loss": p.train_loss, "score": p.score, "loss": p.loss}
         for p in result.curve
     ]
-
-
-def best_of(metric: str, values: Sequence[float]) -> float:
-    """The best of some scores."""
-    best = values[0]
-    for value in values[1:]:
-        best = value if gain(metric, value, best) > 0 else best
-    return best
-
-
-def to_json(value: object) -> str:
-    """Compact JSON."""
-    return json.dumps(value, separators=(",", ":"))

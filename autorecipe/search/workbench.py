@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from dataclasses import replace as replace_record
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,12 @@ from autorecipe.data import Dataset
 from autorecipe.errors import InputError
 from autorecipe.networks import build, num_params
 from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dict
-from autorecipe.results import LRRange, TrainResult
-from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.results import LRRange
+from autorecipe.rundir import RunDir, append_line, read_json, write_json
 from autorecipe.search.space import Space
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics
-from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
+from autorecipe.training.loop import Diverged, start_session, train
 from autorecipe.training.lr_range import lr_range_test
 
 LEAST_STEPS = 12
@@ -128,9 +127,7 @@ class Shape:
 
 def shape_key(recipe: Recipe) -> str:
     """What the facts of a shape depend on."""
-    return replace(
-        Recipe(), {"network": to_dict(recipe.network), "optimizer.name": recipe.optimizer.name}
-    ).digest
+    return replace(Recipe(), {"network": to_dict(recipe.network), "optimizer.name": recipe.optimizer.name}).digest
 
 
 def params_of(bench: Workbench, section: NetworkSection) -> int:
@@ -169,7 +166,9 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     else:  # no clock may decide: the plain numerics
         numerics = Numerics("fp32", recipe.data.modality == "image", 0.0, "fp32: pinned, since the budget is in epochs")
         steps = 100
-    recipe = replace(recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last})
+    recipe = replace(
+        recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
+    )
     seeds = 2 if steps >= 100 else 1
     if steps < 24:
         value = fallback or recipe.optimizer.lr
@@ -229,6 +228,17 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
     return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware.device, 0.3 * share_seconds)
 
 
+def carried_lr(suggestion: float, old: NetworkSection, new: NetworkSection) -> float:
+    """The learning rate of a smaller network for a larger one of the same family.
+
+    Under Adam the best rate of hidden layers falls as 1 / fan-in (Yang et al. 2022, "Tensor Programs V", table 3),
+    that of the first and last hardly at all; one rate for all is taken in between.
+    """
+    if not old.width or not new.width:
+        return suggestion
+    return float(suggestion * (old.width / new.width) ** 0.5)
+
+
 def with_shape(recipe: Recipe, shape: Shape, lr_factor: float) -> Recipe:
     """A recipe with the learning rate and numerics of its shape."""
     return replace(
@@ -266,32 +276,4 @@ def describe(section: NetworkSection) -> str:
 
 def append_trial(bench: Workbench, row: dict[str, object]) -> None:
     """Add a finished trial to `trials.jsonl`."""
-    from autorecipe.rundir import append_line
-
     append_line(bench.run.trials, json.dumps(to_dict(row)))
-
-
-def too_slow(result: TrainResult) -> bool:
-    """Whether a run was stopped by its deadline."""
-    return result.state == "stopped"
-
-
-__all__ = [
-    "LEAST_STEPS",
-    "Limits",
-    "OutOfMemory",
-    "Shape",
-    "State",
-    "Workbench",
-    "append_trial",
-    "describe",
-    "epochs_of",
-    "measure_shape",
-    "params_of",
-    "phase",
-    "replace_record",
-    "shape_key",
-    "steps_for",
-    "too_slow",
-    "with_shape",
-]

@@ -1,0 +1,1 @@
+"""Training: the one loop, and what is measured with it."""

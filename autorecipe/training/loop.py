@@ -7,7 +7,7 @@ caller decides whether to go on.  So there are no callbacks, and pruning is a `b
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,8 @@ class Session:
     warmup_steps: int = 0
     stable_steps: int = 0
     """Steps in the warm-up and before the cooldown, as they were run."""
+    pairs: tuple[list[Tensor], list[Tensor]] = field(default_factory=lambda: ([], []))
+    """Averaged tensors and the current ones they follow; listed once, for listing takes a tenth of a small step."""
 
     @property
     def readable(self) -> nn.Module:
@@ -72,15 +74,23 @@ def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Sessi
     """Build network and optimizer of a recipe, on the device."""
     model = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
     if recipe.training.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     averaged = None
     if recipe.regularization.averaging:
         averaged = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
         averaged.load_state_dict(model.state_dict())
         averaged.requires_grad_(False)
         if recipe.training.channels_last:
-            averaged = averaged.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
+            averaged = averaged.to(memory_format=torch.channels_last)
+    session = Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
+    if averaged is not None:
+        session.pairs = (floating_tensors(averaged), floating_tensors(model))
+    return session
+
+
+def floating_tensors(model: nn.Module) -> list[Tensor]:
+    """Parameters and floating-point buffers."""
+    return [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
 
 
 def loss_function(outputs: Tensor, targets: Tensor, task: str, label_smoothing: float) -> Tensor:
@@ -112,7 +122,9 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
         if not mixed:
             return loss_function(session.model(*inputs), targets, data.info.task, section.label_smoothing)
         # Mixup (Zhang et al. 2018): one lambda a batch; the loss is mixed as the images are.
-        gamma = torch._standard_gamma(torch.full((2,), section.mixup), generator if generator.device.type == "cpu" else None)
+        gamma = torch._standard_gamma(
+            torch.full((2,), section.mixup), generator if generator.device.type == "cpu" else None
+        )
         share = float(gamma[0] / gamma.sum().clamp_min(1e-12))
         images = inputs[0].float()
         outputs = session.model(images.mul(share).add_(images.flip(0), alpha=1 - share))
@@ -172,7 +184,7 @@ def train(
             set_lr(session.optimizer, lr)
             loss = step_loss(session, data, next(batches))
             session.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if recipe.optimizer.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
             session.optimizer.step()
@@ -220,6 +232,4 @@ def update_average(session: Session) -> None:
     assert session.averaged is not None
     window = max(1.0, session.recipe.regularization.averaging * session.step)
     weight = 1 / window
-    mine = list(session.averaged.parameters()) + [b for b in session.averaged.buffers() if b.is_floating_point()]
-    theirs = list(session.model.parameters()) + [b for b in session.model.buffers() if b.is_floating_point()]
-    torch._foreach_lerp_(mine, theirs, weight)
+    torch._foreach_lerp_(*session.pairs, weight)

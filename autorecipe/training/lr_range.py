@@ -135,6 +135,6 @@ def lr_range_test(
         return LRRange(value, f"the curve is flat, no suggestion: {source}", *kept, spread=spread, flat=True)
     # The factor that Optuna searches reaches from 1/4 to 4: a suggestion further than that from what
     # has worked elsewhere is pulled in, so that the known value can still be tried.
-    value = float(np.clip(found, prior / 4, prior * 4))
-    note = "" if value == found else f"; the steepest point {found:.2g} was held within 4x of the prior {prior:.2g}"
+    value = float(np.clip(found, prior / 3, prior * 3))
+    note = "" if value == found else f"; the steepest point {found:.2g} was held within 3x of the prior {prior:.2g}"
     return LRRange(value, f"steepest descent of the median of {seeds} seeds{note}", *kept, spread=spread)

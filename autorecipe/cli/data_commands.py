@@ -1,0 +1,158 @@
+"""Commands that look at data: inspect, lr-find, cache."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autorecipe.cli import words
+from autorecipe.cli.curve import draw_curve
+from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, write_line
+from autorecipe.cli.options import Dataset, Device, Json, Keep, Metric, Resolution, Seed, Target, Task, Threads
+from autorecipe.cli.signals import stop_on_signals
+from autorecipe.cli.tables import show_table
+from autorecipe.clock import Budget, start_clock
+
+if TYPE_CHECKING:
+    from autorecipe.results import DatasetInfo
+
+
+def inspect(
+    dataset: Dataset,
+    target: Target = None,
+    task: Task = "auto",
+    metric: Metric = "auto",
+    keep: Keep = None,
+    resolution: Resolution = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what is in DATASET, and what looks odd.
+
+    Kind, task, metric and splits, each with its reason; findings with counts and examples.
+    """
+    from autorecipe.data import ReadOptions, inspect_dataset
+
+    options = ReadOptions(target, task, metric, tuple(keep or ()), resolution, seed)
+    info = inspect_dataset(dataset, options)
+    if as_json:
+        write_line(sys.stdout, json_line(info))
+        return
+    show_table(sys.stdout, ("fact", "value", "why"), fact_rows(info))
+    write_line(sys.stdout, "")
+    if info.findings:
+        found = [
+            ("look!" if f.warn else "", f.found, f.done or "-", f.otherwise or "-")
+            for f in sorted(info.findings, key=lambda f: not f.warn)
+        ]
+        show_table(sys.stdout, ("", "found", "what is done", "to have it otherwise"), found)
+    else:
+        write_line(sys.stdout, "nothing odd was found")
+    column = f" --target {shlex.quote(info.target)}" if info.target and target else ""
+    write_line(sys.stdout, "")
+    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{column} --budget 10m"))
+
+
+def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
+    """What was found, as rows of fact, value and reason."""
+    sizes = ", ".join(f"{words.count(n)} {name}" for name, n in info.num_examples.items() if n)
+    folds = "fewer than 5,000 examples: decisions use fresh folds" if info.cross_validated else ""
+    rows: list[Sequence[str]] = [("name", info.name, ""), ("kind", info.modality, "")]
+    if info.modality == "image":
+        color = {1: "grey", 3: "colour"}.get(info.channels, f"{info.channels} channels")
+        rows.append(("images", f"{info.resolution}x{info.resolution} {color}", info.resolution_reason))
+    else:
+        inputs = f"{words.count(info.num_numbers)} numbers, {len(info.cardinalities)} categories"
+        rows.append(("inputs", inputs, "a missing value is a signal of its own"))
+    rows.append(("task", info.task, info.task_reason))
+    if info.target:
+        rows.append(("target", info.target, ""))
+    if info.classes:
+        pairs = list(zip(info.classes, info.class_counts, strict=False))
+        shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:12])
+        more = f", and {len(pairs) - 12} more" if len(pairs) > 12 else ""
+        rows.append(("classes", f"{len(info.classes)}: {shown}{more}", ""))
+    else:
+        rows.append(("target values", f"mean {words.number(info.target_mean)}, sd {words.number(info.target_std)}", ""))
+    rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, folds), ("digest", info.digest[:12], "")]
+    return rows
+
+
+def lr_find(
+    dataset: Dataset,
+    target: Target = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The recipe whose network is tested; else the smallest one.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=20, help="Steps of one sweep.")] = 100,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Sweeps from fresh initialisations; the curve is their median.")
+    ] = 3,
+    task: Task = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the loss against the learning rate.
+
+    Says which learning rate to take, and why.
+    """
+    clock = start_clock(Budget(given="none"), since_process_start=True)
+    # Progress goes to standard error: standard output holds the result alone.
+    mode = "quiet" if as_json else choose_mode(False, False, sys.stderr)
+    with open_display(mode, clock, sys.stderr) as display, stop_on_signals() as request:
+        from autorecipe.data import ReadOptions
+        from autorecipe.recipe import load_recipe
+        from autorecipe.search.lr_find import lr_find as find
+
+        network, found = find(
+            dataset,
+            ReadOptions(target=target, task=task),
+            recipe=None if recipe is None else load_recipe(recipe),
+            device=device,
+            threads=threads,
+            steps=steps,
+            seeds=seeds,
+            say=display.say,
+            stop=request.check,
+        )
+    if as_json:
+        facts = {"network": network, "suggestion": found.suggestion, "reason": found.reason, "flat": found.flat}
+        write_line(sys.stdout, json_line({**facts, "spread": found.spread, "lrs": found.lrs, "losses": found.losses}))
+        return
+    import shutil
+
+    terminal = on_terminal(sys.stdout)
+    size = min(100, shutil.get_terminal_size().columns - 2) if terminal else 78
+    for line in draw_curve(found, width=size, colors=terminal).splitlines():
+        write_line(sys.stdout, line.rstrip())
+    write_line(sys.stdout, words.clean(f"{network}: lr {found.suggestion:.3g} ({found.reason})"))
+    if found.spread:
+        write_line(sys.stdout, f"single seeds differ by a factor of {10**found.spread:.2g}")
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything from the cache.")] = False,
+) -> None:
+    """Show or clear the cache of decoded images."""
+    from autorecipe.data import cache as store
+
+    if clear:
+        entries, size = store.clear()
+        write_line(sys.stdout, f"removed {entries} data sets, {_bytes(size)}, from {words.clean(store.cache_dir())}")
+        return
+    entries, size = store.usage()
+    write_line(sys.stdout, f"place  {words.clean(store.cache_dir())}  (AUTORECIPE_CACHE)")
+    write_line(sys.stdout, f"size   {_bytes(size)} in {entries} data sets")
+    write_line(sys.stdout, f"limit  {_bytes(store.size_limit())}  (AUTORECIPE_CACHE_LIMIT)")
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

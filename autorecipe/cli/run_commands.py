@@ -1,0 +1,84 @@
+"""Commands on a run that exists: predict, dashboard."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autorecipe.cli import words
+from autorecipe.cli.display import write_line
+from autorecipe.cli.options import Run
+from autorecipe.errors import InputError, did_you_mean
+from autorecipe.rundir import atomic, open_run, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def predict(
+    run: Run,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", show_default=False, help="An image, a folder of images, or a table.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Where to write: .csv, .tsv or .parquet; else CSV on standard output.",
+        ),
+    ] = None,
+) -> None:
+    """Predict INPUT with the model of RUN.
+
+    Writes a table: file or row, prediction, and the probability of each class.
+    """
+    if out is not None and out.suffix.lower() not in SUFFIXES:
+        near = did_you_mean(out.suffix.lower() or "none", SUFFIXES)
+        raise InputError(f"--out {out}: '{out.suffix}' is no kind of table that can be written; {near}")
+    folder = open_run(run)
+    from autorecipe.predictor import load
+
+    table = load(folder.path).predict_table(source)
+    if out is None:
+        table.to_csv(sys.stdout, index=False, lineterminator="\n")
+        return
+    write_table(table, out)
+    write_line(sys.stderr, words.clean(f"{len(table):,} predictions in {out}"))
+
+
+def write_table(table: "pd.DataFrame", out: Path) -> None:
+    """Write a table whole or not at all, in the format that the suffix says.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        with atomic(out) as temporary:
+            if out.suffix.lower() == ".parquet":
+                table.to_parquet(temporary, index=False)
+            else:
+                table.to_csv(temporary, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error}") from error
+
+
+def dashboard(
+    run: Run,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any free port.")] = 8080,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="The Optuna storage of the run; else what its --storage was.")
+    ] = None,
+) -> None:
+    """Serve Optuna's dashboard of RUN, also while it runs.
+
+    It only reads; Ctrl-C ends it.
+    """
+    folder = open_run(run)
+    url = storage or read_json(folder.settings).get("storage")
+    from autorecipe.outputs.dashboard import serve
+
+    serve(folder, url, port, ready=lambda address: write_line(sys.stdout, f"{address}  (Ctrl-C ends it)"))

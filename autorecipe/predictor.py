@@ -1,0 +1,143 @@
+"""A finished run as an object: its recipe, decisions, summary, model, and predictions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from autorecipe.data import modality
+from autorecipe.errors import InputError
+from autorecipe.networks import build
+from autorecipe.recipe import Recipe, from_dict, load_recipe
+from autorecipe.results import DatasetInfo, Decision
+from autorecipe.rundir import RunDir, open_run, read_json
+from autorecipe.training.checkpoint import load_weights, sha256
+from autorecipe.training.evaluate import predict, probabilities, unscale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left behind; everything is read from its folder when it is asked for."""
+
+    run: RunDir
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.path
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the model."""
+        return load_recipe(self.run.recipe)
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """The ledger: one decision a question."""
+        if not self.run.decisions.exists():
+            return []
+        return [from_dict(Decision, row, f"decisions.json {i}") for i, row in enumerate(read_json(self.run.decisions))]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """`summary.json`."""
+        data = read_json(self.run.summary)
+        if not isinstance(data, dict):
+            raise InputError(f"{self.run.summary} is damaged: it holds no mapping")
+        return data
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """Facts of the data set that the run was made on."""
+        info = from_dict(DatasetInfo, self._preprocess()["info"], "preprocess.json info")
+        assert isinstance(info, DatasetInfo)
+        return info
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The trained network, on the CPU, in evaluation mode.
+
+        Images go in as pixels 0..255 [B, C, H, W], tables as numbers [B, F] and codes [B, K]; logits or
+        scaled targets come out.
+
+        Raises:
+            InputError: the weights are missing, damaged, or not those of the summary.
+        """
+        model = build(self.recipe.network, self.recipe.regularization, self.info, 0)
+        load_weights(model, self.run.weights)
+        wanted = self.summary.get("weights_sha256")
+        if wanted is not None and sha256(self.run.weights) != wanted:
+            raise InputError(
+                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs"
+            )
+        return model.eval()
+
+    def _preprocess(self) -> dict[str, Any]:
+        data = read_json(self.run.preprocess)
+        if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
+            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
+        return data
+
+    def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
+        """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
+        preprocess = self._preprocess()["preprocess"]
+        kind = modality(self.info.modality)
+        names, raw = kind.read_inputs(X, preprocess)
+        inputs = kind.encode(raw, preprocess)
+        return names, predict(self.model, inputs, None, self.recipe)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicted classes (str [N]) or values (float64 [N]) of a path, arrays or a DataFrame."""
+        outputs = self.outputs(X)[1]
+        if self.info.task == "regression":
+            return unscale(outputs, self.info)
+        return np.asarray(np.asarray(self.info.classes)[outputs.argmax(1)])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities, float64 [N, classes], in the order of `info.classes`.
+
+        Raises:
+            InputError: the task is regression.
+        """
+        if self.info.task == "regression":
+            raise InputError("a regression has no probabilities; use predict")
+        return probabilities(self.outputs(X)[1])
+
+    def predict_table(self, X: Any) -> "pd.DataFrame":
+        """Predictions as a table: `file` or `row`, `prediction`, `probability.CLASS`."""
+        import pandas as pd
+
+        names, outputs = self.outputs(X)
+        first = "file" if self.info.modality == "image" else "row"
+        columns: dict[str, Any] = {first: names}
+        if self.info.task == "regression":
+            columns["prediction"] = unscale(outputs, self.info)
+        else:
+            columns["prediction"] = np.asarray(self.info.classes)[outputs.argmax(1)]
+            for name, values in zip(self.info.classes, probabilities(outputs).T, strict=True):
+                columns[f"probability.{name}"] = values
+        return pd.DataFrame(columns)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+
+def load(path: Path | str) -> Result:
+    """Open the folder of a run.
+
+    Raises:
+        InputError: it is not there, or no trial of it has finished.
+    """
+    run = open_run(path)
+    if not run.weights.exists() or not run.recipe.exists():
+        raise InputError(f"{path} holds no model yet: no trial has finished; go on with: autorecipe resume {path}")
+    return Result(run)

@@ -1,0 +1,189 @@
+"""The next question of a stage: which larger networks, which points first, how many trials."""
+
+import math
+from dataclasses import replace as replace_record
+from typing import Any
+
+from autorecipe.networks import family
+from autorecipe.recipe import Block, Recipe, replace
+from autorecipe.search import planner
+from autorecipe.search.ledger import Progress
+from autorecipe.search.question import Alternative, Question
+from autorecipe.search.space import StageSpace
+from autorecipe.search.stages import Stage
+from autorecipe.search.workbench import (
+    LEAST_STEPS,
+    Workbench,
+    carried_lr,
+    describe,
+    measure_shape,
+    params_of,
+    steps_for,
+)
+from autorecipe.training.loop import OutOfMemory
+
+
+def time_left(bench: Workbench, plan: planner.Plan) -> float:
+    """Compute left for questions, in the plan's unit."""
+    if bench.budget.timed:
+        return bench.clock.left() - plan.finish - planner.END_SECONDS
+    assert bench.budget.epochs is not None
+    return bench.budget.epochs - plan.finish - bench.state.spent_epochs
+
+
+def next_question(bench: Workbench, stage: Stage, plan: planner.Plan, progress: Progress) -> Question | None:
+    """The stage's next question, or None: nothing to ask, or no time to ask it."""
+    space = bench.space.stages.get("width" if stage.name == "regrow" else stage.name)
+    if space is None:
+        return None
+    incumbent = progress.incumbent
+    share = plan.trial
+    left = time_left(bench, plan)
+    # The cheapest question worth asking: two candidates, and no fresh seeds.
+    if left < 2.5 * share or (bench.budget.timed and share < 0.02):
+        bench.say(
+            "note",
+            text=f"no time for the stage '{stage.name}': {max(0.0, left):.3g} {plan.unit} are left for questions",
+        )
+        return None
+    own = Alternative(describe(incumbent.network), incumbent.network)
+    number = len(progress.decisions) + 1
+    if stage.name in ("width", "regrow"):
+        alternatives = [own, *wider_networks(bench, incumbent, space, share)]
+        label = " or ".join(str(a.section.width) for a in alternatives[1:])
+        slug = f"{stage.name}-{incumbent.network.width}to{'or'.join(str(a.section.width) for a in alternatives[1:])}"
+        text = f"{stage.name} {incumbent.network.width} -> {label}"
+    elif stage.name == "depth":
+        alternatives = [own, *deeper_networks(bench, incumbent, space, share)]
+        blocks = len(incumbent.network.blocks)
+        slug, text = f"depth-{blocks}to{blocks + 1}", f"depth {blocks} -> {blocks + 1} blocks"
+    else:
+        alternatives = [own]
+        slug = stage.name
+        text = (
+            "small: which learning rate and settings?"
+            if stage.name == "small"
+            else "regularize: which, and how strong?"
+        )
+    growth = stage.name in ("width", "regrow", "depth")
+    if growth and len(alternatives) < 2:
+        return None
+    known: tuple[dict[str, Any], ...]
+    if growth:
+        known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
+    else:
+        known = _distinct(({}, *space.known))
+    trials, seeds = afford(stage, len(known), left / share, growth)
+    return Question(
+        number,
+        stage.name,
+        slug,
+        text,
+        incumbent,
+        tuple(alternatives),
+        space,
+        known[:trials],
+        trials,
+        share,
+        plan.finish,
+        seeds,
+    )
+
+
+def _distinct(points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Points without repetition."""
+    kept: list[dict[str, Any]] = []
+    for point in points:
+        if point not in kept:
+            kept.append(point)
+    return tuple(kept)
+
+
+def afford(stage: Stage, known: int, runs: float, growth: bool) -> tuple[int, int]:
+    """Trials and decision seeds that fit into so many full runs.
+
+    A sampled trial costs about half a run, since half of them are stopped early; the incumbent's own
+    trial is on record and costs nothing in growth questions.
+    """
+    trials, seeds = stage.trials, 2
+    first = known - 1 if growth else known
+
+    def cost(trials: int, seeds: int) -> float:
+        return first + 0.5 * max(0, trials - known) + 1.0 + 1.75 * seeds
+
+    while trials > known and cost(trials, seeds) > runs:
+        trials -= 1
+    if cost(trials, seeds) > runs:
+        seeds = 0
+    while trials > 2 and cost(trials, seeds) > runs:
+        trials -= 1
+    return trials, seeds
+
+
+def _fits(bench: Workbench, recipe: Recipe, share: float, carried: float) -> bool:
+    """Whether a larger network may be tried: caps, memory, and enough steps in a trial's share."""
+    limits, section = bench.limits, recipe.network
+    if limits.max_width is not None and section.width > limits.max_width:
+        return False
+    if limits.max_depth is not None and len(section.blocks) > limits.max_depth:
+        return False
+    if limits.max_params is not None and params_of(bench, section) > limits.max_params:
+        return False
+    try:
+        shape = measure_shape(bench, recipe, share, fallback=carried)
+    except OutOfMemory as error:
+        bench.say("note", text=f"{describe(section)} does not fit in memory: {error}")
+        return False
+    if bench.budget.timed and steps_for(bench, recipe, shape, share) < LEAST_STEPS:
+        bench.say("note", text=f"{describe(section)} is too slow for a trial's share of {share:.2g} s")
+        return False
+    return True
+
+
+def wider_networks(bench: Workbench, recipe: Recipe, space: StageSpace, share: float) -> list[Alternative]:
+    """The incumbent 2, 4, ... times as wide, as far as caps, memory and time allow."""
+    grow_wider = family(recipe.network.family).wider
+    suggested = measure_shape(bench, recipe, share).lr_range.suggestion
+    found: list[Alternative] = []
+    for factor in sorted(space.factors):
+        section = recipe.network
+        for _ in range(max(1, round(math.log2(factor)))):
+            wider = grow_wider(section)
+            if wider is None:
+                return found
+            section = wider
+        carried = carried_lr(suggested, recipe.network, section)
+        if not _fits(bench, replace(recipe, {"network": section}), share, carried):
+            break
+        found.append(Alternative(describe(section), section))
+    return found
+
+
+def deeper_networks(bench: Workbench, recipe: Recipe, space: StageSpace, share: float) -> list[Alternative]:
+    """One more block: each place, kernel and width that the space names."""
+    found: list[Alternative] = []
+    labels: set[str] = {describe(recipe.network)}
+    for section in family(recipe.network.family).deeper(recipe.network):
+        at = next(
+            (i for i, (a, b) in enumerate(zip(section.blocks, recipe.network.blocks, strict=False)) if a != b),
+            len(recipe.network.blocks),
+        )
+        new = section.blocks[at]
+        for kernel in space.kernels:
+            for width in space.widths:
+                # Inside a level of a residual network a block keeps its neighbours' width.
+                block = Block(max(1, round(new.width * width)), kernel, new.stride)
+                tried = replace_record(section, blocks=(*section.blocks[:at], block, *section.blocks[at + 1 :]))
+                label = describe(tried)
+                if label not in labels:
+                    labels.add(label)
+                    found.append(Alternative(label, tried))
+    return [a for a in found if _caps(bench, a)]
+
+
+def _caps(bench: Workbench, alternative: Alternative) -> bool:
+    limits = bench.limits
+    section = alternative.section
+    if limits.max_depth is not None and len(section.blocks) > limits.max_depth:
+        return False
+    return limits.max_params is None or params_of(bench, section) <= limits.max_params

@@ -1,0 +1,94 @@
+"""The ledger: where the search stands, decision by decision."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from autorecipe.recipe import Recipe, from_dict, to_dict
+from autorecipe.results import Decision, TrainResult
+from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.search import decide, studies
+from autorecipe.search.question import Answer, Question, recorded_result, sentence
+from autorecipe.search.workbench import Workbench, describe
+
+
+@dataclass
+class Progress:
+    """Where the agent is: what the questions have answered so far."""
+
+    incumbent: Recipe
+    result: TrainResult | None = None
+    runner_up: Recipe | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    evidence: list[decide.Evidence] = field(default_factory=list)
+    earlier: list[studies.Earlier] = field(default_factory=list)
+    done: tuple[str, ...] = ()
+
+
+def accept(bench: Workbench, question: Question, answer: Answer, progress: Progress) -> None:
+    """Carry an answer on and write it down."""
+    progress.decisions.append(answer.decision)
+    progress.incumbent = answer.recipe
+    progress.runner_up = answer.runner_up
+    progress.result = answer.result or progress.result
+    if answer.evidence is not None:
+        progress.evidence.append(answer.evidence)
+    fixed = {name: value for name, value in _flat(answer.recipe).items() if isinstance(value, (int, float, str, bool))}
+    progress.earlier.append(studies.Earlier(answer.decision.study, fixed))
+    save_decisions(bench.run, progress.decisions)
+    bench.say(
+        "decision",
+        sentence=sentence(answer.decision, bench),
+        verdict=answer.decision.verdict,
+        stage=question.stage,
+        question=question.text,
+        chosen=describe(answer.recipe.network),
+        reason=answer.decision.reason,
+    )
+
+
+def recall(bench: Workbench, progress: Progress, decision: Decision) -> None:
+    """A decision of an earlier part of the run."""
+    progress.decisions.append(decision)
+    progress.incumbent = bench.run.load_recipe(decision.chosen)
+    progress.result = recorded_result(bench, progress.incumbent) or progress.result
+    other = decision.candidate if decision.chosen == decision.incumbent else decision.incumbent
+    progress.runner_up = bench.run.load_recipe(other)
+    fixed = {n: v for n, v in _flat(progress.incumbent).items() if isinstance(v, (int, float, str, bool))}
+    progress.earlier.append(studies.Earlier(decision.study, fixed))
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    return {f"{section}.{name}": value for section, fields in to_dict(recipe).items() for name, value in fields.items()}
+
+
+def save_decisions(run: RunDir, decisions: list[Decision]) -> None:
+    """Write `decisions.json`."""
+    write_json(run.decisions, [to_dict(d) for d in decisions])
+
+
+def load_decisions(run: RunDir) -> list[Decision]:
+    """The decisions of an earlier part of the run.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not run.decisions.exists():
+        return []
+    return [from_dict(Decision, row, f"decisions.json {i}") for i, row in enumerate(read_json(run.decisions))]
+
+
+def search_score(progress: Progress) -> float | None:
+    """The search score of the incumbent."""
+    return progress.result.score if progress.result is not None else None
+
+
+def cross_validated(progress: Progress) -> float | None:
+    """Mean held-out score of the incumbent's decision runs, where there is no confirm split."""
+    digest = None
+    for decision in reversed(progress.decisions):
+        digest = digest or decision.chosen
+        for who, name in ((decision.candidate, "candidate"), (decision.incumbent, "incumbent")):
+            if who == digest and decision.scores.get(name):
+                values = decision.scores[name]
+                return sum(values) / len(values)
+    return None

@@ -1,0 +1,209 @@
+"""Before the first question: read the data, set up the bench, check the loop."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from dataclasses import replace as replace_record
+from pathlib import Path
+
+import torch
+
+from autorecipe.clock import Budget, Clock
+from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.errors import CheckFailed, InputError
+from autorecipe.networks import family
+from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
+from autorecipe.rundir import RunDir, write_json
+from autorecipe.search import baselines as base
+from autorecipe.search import studies
+from autorecipe.search.settings import Settings
+from autorecipe.search.space import Space, load_space, modality_of, starting_changes
+from autorecipe.search.workbench import Limits, State, Workbench, phase
+from autorecipe.training.checks import run_checks
+from autorecipe.training.evaluate import DeviceData, score
+from autorecipe.training.hardware import find_hardware
+from autorecipe.training.lr_range import PRIOR
+
+Say = Callable[..., None]
+Stop = Callable[[], None]
+
+
+def load_space_early(settings: Settings) -> Space | None:
+    """A wrong space file is told before the data is read, not after."""
+    if settings.space is None:
+        return None
+    return load_space(modality_of(settings.space), settings.space)
+
+
+def read_data(settings: Settings, source: object, say: Say, stop: Stop) -> Dataset:
+    """Read the data set, telling what is being done."""
+
+    def progress(what: str, share: float) -> None:
+        stop()
+        say("progress", what=what, share=share)
+
+    options = ReadOptions(
+        target=settings.target,
+        task=settings.task,
+        metric=settings.metric,
+        keep=settings.keep,
+        resolution=settings.resolution,
+        seed=settings.seed,
+    )
+    return load_dataset(settings.source if settings.source is not None else source, options, progress)
+
+
+def make_bench(
+    settings: Settings,
+    run: RunDir,
+    dataset: Dataset,
+    budget: Budget,
+    clock: Clock,
+    state: State,
+    say: Say,
+    stop: Stop,
+    space: Space | None,
+) -> Workbench:
+    """Put everything the search needs on one bench."""
+    hardware = find_hardware(settings.device, settings.threads)
+    if not budget.timed:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+    def tell(kind: str, **facts: object) -> None:
+        if kind not in ("progress", "finish_look"):
+            run.event(kind, **facts)
+        say(kind, **facts)
+
+    data = DeviceData(
+        dataset.info,
+        tuple(x.to(hardware.device) for x in dataset.inputs),
+        dataset.targets.to(hardware.device),
+    )
+    return Workbench(
+        run,
+        dataset,
+        data,
+        hardware,
+        space if space is not None else load_space(dataset.info.modality),
+        Limits(settings.max_width, settings.max_depth, settings.max_params),
+        budget,
+        clock,
+        settings.seed,
+        state,
+        studies.open_storage(run, settings.storage),
+        tell,
+        stop,
+    )
+
+
+def tell_data(bench: Workbench) -> None:
+    """What was found in the data."""
+    info = bench.dataset.info
+    if info.modality == "image":
+        colour = "grey" if info.channels == 1 else "colour"
+        inputs = f"{info.resolution}x{info.resolution} {colour} ({info.resolution_reason})"
+    else:
+        inputs = f"{info.num_numbers} numbers, {len(info.cardinalities)} categories"
+    bench.say(
+        "data",
+        name=info.name,
+        modality=info.modality,
+        task=info.task,
+        task_reason=info.task_reason,
+        metric=info.metric,
+        metric_reason=info.metric_reason,
+        num_examples=info.num_examples,
+        classes=len(info.classes),
+        inputs=inputs,
+        cross_validated=info.cross_validated,
+    )
+    for finding in info.findings:
+        bench.say("finding", **{"name" if k == "kind" else k: v for k, v in asdict(finding).items()})
+
+
+def save_data_facts(bench: Workbench) -> None:
+    """`preprocess.json` and `splits.json`."""
+    dataset = bench.dataset
+    write_json(
+        bench.run.preprocess,
+        {"format": 1, "preprocess": dataset.preprocess, "info": replace_record(dataset.info, findings=())},
+    )
+    if not bench.run.splits.exists():
+        names = list(dataset.names)
+        splits = {
+            split: [names[i] for i in getattr(dataset.splits, split).tolist()]
+            for split in ("train", "val", "confirm", "test")
+        }
+        write_json(bench.run.splits, {"format": 1, **splits})
+
+
+def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
+    """The starting recipe: the smallest network with the space's priors, or the user's recipe.
+
+    Raises:
+        InputError: the user's recipe does not fit the data set.
+    """
+    info = bench.dataset.info
+    described = {
+        "data.modality": info.modality,
+        "data.task": info.task,
+        "data.metric": info.metric,
+        "data.target": info.target,
+        "data.resolution": info.resolution,
+        "data.channels": info.channels,
+        "data.split_seed": bench.seed,
+        "data.digest": info.digest,
+    }
+    if settings.from_recipe is not None:
+        recipe = load_recipe(settings.from_recipe)
+        if (recipe.data.modality, recipe.data.task) != (info.modality, info.task):
+            raise InputError(
+                f"the recipe {settings.from_recipe} is for {recipe.data.task} on {recipe.data.modality}s, "
+                f"but '{info.name}' is {info.task} on {info.modality}s"
+            )
+        return replace(recipe, {**described, "training.train_on": "train", "finish": to_dict(Recipe().finish)})
+    chosen = family(bench.space.family)
+    if info.modality not in chosen.modalities:
+        raise InputError(f"the family '{bench.space.family}' does not take {info.modality}s")
+    section = chosen.smallest(info)
+    return replace(Recipe(), {"network": section, **starting_changes(bench.space, info), **described})
+
+
+def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
+    """Check the training loop; only a batch that cannot be overfitted stops the search."""
+    with phase(bench, "checks"):
+        seconds = 4.0 if bench.budget.seconds is None else min(10.0, 0.04 * bench.budget.seconds)
+        tried = replace(recipe, {"optimizer.lr": PRIOR[recipe.optimizer.name][recipe.data.modality]})
+        checks = run_checks(
+            tried,
+            bench.data,
+            bench.rows(bench.dataset.splits.train),
+            bench.hardware,
+            seconds=seconds,
+            timed=bench.budget.timed,
+            keep_going=bench.stop,
+        )
+        write_json(bench.run.artifacts / "checks.json", checks)
+    for check in checks:
+        bench.say("check", **asdict(check))
+        if check.name == "one batch can be overfitted" and not check.passed and not settings.force:
+            raise CheckFailed(
+                f"one batch cannot be overfitted ({check.measured}, expected {check.expected}), so no score could be "
+                f"trusted: {check.advice}. To go on all the same: --force"
+            )
+
+
+def tell_baselines(bench: Workbench, found: list[base.Baseline]) -> None:
+    """Scores of the baselines on val."""
+    info = bench.dataset.info
+    targets = bench.dataset.targets.numpy()[bench.dataset.splits.val]
+    for baseline in found:
+        value = score(info.metric, targets, baseline.val, info)
+        bench.say("baseline", name=baseline.name, seconds=baseline.seconds, score=value, metric=info.metric)
+    if not found:
+        bench.say("note", text="no baseline finished in its 5 % of the budget")
+
+
+def absolute(source: str) -> str:
+    """A path made absolute, so that a run can be resumed from anywhere; a bundled name as it is."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else source

@@ -1,0 +1,123 @@
+"""`replay`: exactly one recipe, trained from scratch and scored."""
+
+from pathlib import Path
+
+import numpy as np
+
+from autorecipe.clock import Budget, Clock
+from autorecipe.errors import InputError
+from autorecipe.recipe import Recipe, dump_yaml, replace, to_dict
+from autorecipe.rundir import RunDir, locked, new_run_path, write_json, write_text
+from autorecipe.search.finish import score_saved
+from autorecipe.search.ledger import save_decisions
+from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
+from autorecipe.search.settings import Settings
+from autorecipe.search.space import load_space
+from autorecipe.search.trials import run_recipe
+from autorecipe.search.workbench import State, describe, params_of, phase
+from autorecipe.training.checkpoint import save_weights
+
+
+def replay_recipe(
+    recipe: Recipe,
+    source: object,
+    out: Path | None,
+    clock: Clock,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    seed: int | None = None,
+    say: Say,
+    stop: Stop,
+) -> RunDir:
+    """Train exactly this recipe from scratch on a data set, and score it.
+
+    Args:
+        recipe: as `recipe.yaml` says it; steps, seed and numerics included.
+        source: the data set.
+        out: the folder of the replay; None: `runs/DATASET-replay-N`.
+        clock: for the receipt; a replay has no budget.
+        device: where.
+        threads: CPU threads.
+        seed: another seed than the recipe's.
+        say: told everything that happens.
+        stop: raises `Stopped`.
+
+    Raises:
+        InputError: the recipe does not fit the data set.
+    """
+    section = recipe.data
+    settings = Settings(
+        source=str(source) if isinstance(source, (str, Path)) else None,
+        target=section.target or None,
+        task=section.task,
+        metric=section.metric,
+        budget=f"{recipe.training.steps}epochs",
+        seed=section.split_seed,
+        device=device,
+        threads=threads,
+        resolution=section.resolution or None,
+    )
+    dataset = read_data(settings, source, say, stop)
+    if (dataset.info.modality, dataset.info.channels) != (section.modality, section.channels):
+        raise InputError(
+            f"the recipe is for {section.modality}s with {section.channels} channels, but '{dataset.info.name}' holds "
+            f"{dataset.info.modality}s with {dataset.info.channels}"
+        )
+    run = RunDir((out or new_run_path(Path("runs"), f"{dataset.info.name}-replay")).resolve())
+    if run.path.exists() and any(run.path.iterdir()):
+        raise InputError(f"{run.path} is not empty; give another --out")
+    if seed is not None:
+        recipe = replace(recipe, {"training.seed": seed})
+    with locked(run):
+        write_json(run.settings, {"format": 1, **to_dict(settings)})
+        budget = Budget(settings.budget, epochs=float(recipe.training.steps))
+        space = load_space(dataset.info.modality)
+        bench = make_bench(
+            settings,
+            run,
+            dataset,
+            budget,
+            clock,
+            State(plan={"batch_size": recipe.training.batch_size}),
+            say,
+            stop,
+            space,
+        )
+        bench.say(
+            "start",
+            run=str(run.path),
+            dataset=dataset.info.name,
+            budget=f"{recipe.training.steps} steps",
+            resumed=False,
+        )
+        tell_data(bench)
+        if dataset.info.digest != section.digest:
+            bench.say("note", text="the data set is not the one this recipe was made on: its scores may differ")
+        save_data_facts(bench)
+        splits = dataset.splits
+        rows = np.concatenate([splits.train, splits.val]) if trains_on_val(recipe) else splits.train
+        bench.say(
+            "finish",
+            network=describe(recipe.network),
+            params=params_of(bench, recipe.network),
+            seconds=None,
+            steps=recipe.training.steps,
+            recipe=recipe.digest,
+            resumed=False,
+        )
+        scored = splits.confirm if len(splits.confirm) else splits.val
+        with phase(bench, "finish"):
+            result, session, _ = run_recipe(bench, recipe, rows, scored)
+        if session is None or result.state != "complete":
+            raise InputError(f"the recipe could not be trained: {result.reason}")
+        save_weights(session.readable, run.weights)
+        write_text(run.recipe, dump_yaml(recipe))
+        save_decisions(run, [])
+        score_saved(bench, recipe, [], None, result.score if len(splits.confirm) else None, "complete")
+    return run
+
+
+def trains_on_val(recipe: Recipe) -> bool:
+    """Whether a recipe trains on train + val."""
+    return recipe.training.train_on == "train+val"
