@@ -72,6 +72,8 @@ class CheckResult:
     measured: str
     expected: str
     advice: str = ""
+    decided: bool = True
+    """False: there was too little time to say."""
 
 
 @dataclass(frozen=True)

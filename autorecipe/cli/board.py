@@ -13,7 +13,7 @@ from autorecipe.errors import InputError
 
 RAMP = "▁▂▃▄▅▆▇█"
 PLAIN_RAMP = "_.-=+*%#"
-_PHASES = {"start": "preparing", "data": "data", "check": "checks", "baseline": "baselines", "finish": "finish"}
+_PHASES = {"progress": "reading", "hardware": "checks and baselines", "finish": "finish"}
 _QUIET = ("progress", "look", "finish_look", "trial_start", "trial", "saved", "result")
 """Kinds that say what goes on rather than a fact that stays."""
 
@@ -68,10 +68,12 @@ def hear(board: Board, kind: str, facts: words.Facts) -> None:
         if kind in ("progress", "finish_look"):
             share = facts.get("share")
             board.share = float(share) if isinstance(share, (int, float)) and math.isfinite(share) else None
-        elif kind in _QUIET or kind in ("start", "stage", "question", "evidence", "lr_range", "finish"):
+        elif kind in _QUIET or kind in ("start", "hardware", "stage", "question", "evidence", "lr_range", "finish"):
             board.share = None
         if kind in ("progress", "check", "baseline", "lr_range", "trial_start", "evidence", "finish", "finish_look"):
             board.doing = words.sentences(kind, facts)[0].strip()
+        elif kind == "hardware":
+            board.doing = "checking the training loop"
         _HEARD.get(kind, _nothing)(board, facts)
 
 

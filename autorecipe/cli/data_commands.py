@@ -87,7 +87,7 @@ def lr_find(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The recipe whose network is tested; else the smallest one.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=20, help="Steps of one sweep.")] = 100,
+    steps: Annotated[int, typer.Option(min=24, help="Steps of one sweep.")] = 100,
     seeds: Annotated[
         int, typer.Option(min=1, help="Sweeps from fresh initialisations; the curve is their median.")
     ] = 3,

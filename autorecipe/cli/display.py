@@ -57,7 +57,7 @@ def choose_mode(quiet: bool, as_json: bool, out: TextIO) -> Mode:
 
 def on_terminal(out: TextIO) -> bool:
     """Whether this is a terminal that understands control codes."""
-    return out.isatty() and os.environ.get("TERM", "") not in ("dumb", "")
+    return out.isatty() and (os.name == "nt" or os.environ.get("TERM", "") not in ("dumb", ""))
 
 
 @contextlib.contextmanager

@@ -49,6 +49,9 @@ from autorecipe.search.space import load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
 from autorecipe.search.workbench import State, Workbench, epochs_of, measure_shape, phase, with_shape
 
+SHORTEST = 5.0
+"""Seconds without which nothing but the final training is done."""
+
 
 def run_search(
     settings: Settings, out: Path | None, clock: Clock, *, source: object = None, say: Say, stop: Stop
@@ -142,7 +145,9 @@ def resume_run(
 def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = False) -> RunDir:
     """Everything after the data has been read."""
     run, info = bench.run, bench.dataset.info
-    bench.state.by_stage.setdefault("start", bench.clock.elapsed())
+    bench.state.by_stage["start"] = bench.state.by_stage.get("start", 0.0) + bench.clock.elapsed()
+    if not run.decisions.exists():
+        save_decisions(run, [])
     bench.say("start", run=str(run.path), dataset=info.name, budget=bench.budget.given, resumed=resumed)
     tell_data(bench)
     bench.say("hardware", reason=bench.hardware.reason)
@@ -157,10 +162,14 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                 bench.state.plan = {"batch_size": start.training.batch_size}
             else:
                 start = replace(start, {"training.batch_size": int(bench.state.plan["batch_size"])})
-            if not resumed:
+            if resumed and (run.artifacts / "checks.json").exists():
+                bench.say("note", text="the checks of the training loop were passed before")
+            elif bench.budget.timed and bench.clock.left() < SHORTEST:
+                bench.say("note", text="the budget is too short for the checks of the training loop")
+            else:
                 check_loop(settings, bench, start)
             with phase(bench, "baselines"):
-                base.wait(worker, base.allowance(bench.budget.seconds), bench.stop)
+                base.wait(worker, min(base.allowance(bench.budget.seconds), 0.5 * bench.clock.left()), bench.stop)
             found = base.collect(run, folder)
             tell_baselines(bench, found)
             progress = grow(settings, bench, start)

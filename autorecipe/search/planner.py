@@ -37,6 +37,7 @@ def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size
         reserve: share of the total kept for the finish.
         batch_size: of the starting recipe.
     """
+    left = max(0.0, left)
     finish = min(reserve * total, left * max(0.6, reserve))
     search = max(0.0, left - finish - (END_SECONDS if timed else 0.0))
     return Plan("seconds" if timed else "epochs", search, finish, search / FULL_RUNS, batch_size)

@@ -16,6 +16,8 @@ from autorecipe.training.hardware import Hardware
 from autorecipe.training.loop import Diverged, start_session, train
 
 BATCH = 32
+ENOUGH_STEPS = 120
+"""A batch that is not overfitted after fewer steps than these had too little time."""
 OVERFIT_SHARE = 0.1
 """A batch counts as overfitted when its loss is below this share of the loss at the start."""
 LABELS = {"regression": "mean squared error of the scaled target"}
@@ -135,12 +137,15 @@ def check_overfit(
         if loss < OVERFIT_SHARE * start:
             break
     passed = loss < OVERFIT_SHARE * start
+    decided = passed or steps >= ENOUGH_STEPS
+    advice = "" if passed else "equal inputs with different targets? wrong targets? unscaled inputs?"
     return CheckResult(
         "one batch can be overfitted",
         passed,
         f"loss {start:.3f} -> {loss:.3g} in {steps} steps on {len(batch)} examples",
         f"below {OVERFIT_SHARE * start:.3g}",
-        "" if passed else "equal inputs with different targets? wrong targets? unscaled inputs?",
+        advice if decided else "too little time to say",
+        decided,
     )
 
 

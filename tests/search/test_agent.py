@@ -1,0 +1,367 @@
+"""Whole searches on real tables, with budgets in epochs: small, and the same every time."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from autorecipe.clock import parse_budget
+from autorecipe.errors import CheckFailed, InputError, Stopped
+from autorecipe.predictor import load
+from autorecipe.recipe import dump_yaml, load_recipe, replace
+from autorecipe.rundir import open_run, read_json, read_lines, write_text
+from autorecipe.search import question, trials
+from autorecipe.search.settings import Settings, check_settings, checked_settings
+from autorecipe.training.loop import Diverged, OutOfMemory
+
+SMALL = {"budget": "200epochs", "max_width": 128, "max_depth": 4}
+FILES = {
+    "settings.json",
+    "summary.json",
+    "decisions.json",
+    "recipe.yaml",
+    "model.safetensors",
+    "preprocess.json",
+    "splits.json",
+    "trials.jsonl",
+    "recipes",
+    "study.journal",
+    "state.json",
+    "log.jsonl",
+    "artifacts",
+    ".lock",
+}
+SUMMARY = {
+    "format",
+    "status",
+    "name",
+    "dataset",
+    "task",
+    "metric",
+    "direction",
+    "scores",
+    "confirm_kind",
+    "metrics",
+    "baselines",
+    "network",
+    "num_params",
+    "weights_sha256",
+    "recipe_digest",
+    "data_digest",
+    "environment",
+    "budget",
+    "test_reads",
+}
+DECISION = {
+    "stage",
+    "question",
+    "incumbent",
+    "candidates",
+    "candidate",
+    "chosen",
+    "study",
+    "trials",
+    "effect",
+    "standard_error",
+    "interval",
+    "p_better",
+    "num_examples",
+    "num_seeds",
+    "scores",
+    "held_out",
+    "candidate_score",
+    "seconds",
+    "verdict",
+    "reason",
+    "diagnosis",
+    "next_stage",
+    "num_params",
+}
+TRIAL = {"study", "number", "recipe", "state", "score", "loss", "rungs", "steps", "seconds", "reason", "reused"}
+VERDICTS = {
+    "adopted",
+    "adopted on the prior: not decided",
+    "rejected",
+    "tie: kept the smaller",
+    "not decided: kept the smaller",
+    "kept on the prior: the gain is not expected to last",
+}
+
+
+class StopAfter:
+    """Raises Stopped at the n-th time it is asked, and ever after."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def __call__(self):
+        self.left -= 1
+        if self.left <= 0:
+            raise Stopped("by the test")
+
+
+def check_trials(run):
+    rows = read_lines(run.trials)
+    keys = [(row["study"], row["number"]) for row in rows]
+    assert len(keys) == len(set(keys))
+    assert all(set(row) == TRIAL for row in rows)
+    return rows
+
+
+def essence(run):
+    """What must be the same in two runs of one seed: everything but times."""
+    rows = read_json(run.decisions)
+    for row in rows:
+        del row["seconds"]
+    summary = read_json(run.summary)
+    return rows, summary["scores"], summary["recipe_digest"], summary["weights_sha256"]
+
+
+def test_a_run_leaves_what_the_document_says(searched):
+    found = searched(**SMALL)
+    run = found.run
+    assert {p.name for p in found.path.iterdir()} == FILES
+    summary = read_json(run.summary)
+    assert set(summary) == SUMMARY
+    assert set(summary["scores"]) == {"search", "confirm", "test"}
+    assert set(summary["metrics"]["test"]) == {"accuracy", "log_loss", "macro_f1", "roc_auc"}
+    assert set(summary["budget"]) == {"given", "seconds", "epochs", "spent_seconds", "spent_epochs", "by_stage"}
+    assert (summary["status"], summary["task"], summary["metric"], summary["direction"]) == (
+        "complete",
+        "multiclass",
+        "accuracy",
+        "maximize",
+    )
+    assert summary["confirm_kind"] == "cross-validated"
+    assert summary["test_reads"] == 1
+    assert summary["recipe_digest"] == load_recipe(run.recipe).digest
+    assert 0 < summary["budget"]["spent_epochs"] <= 1.02 * 200 + 2
+    decisions = read_json(run.decisions)
+    assert len(decisions) >= 2
+    for row in decisions:
+        assert set(row) == DECISION
+        assert len({row["incumbent"], *row["candidates"]}) >= 3  # two alternatives beside the incumbent's own
+        assert row["verdict"] in VERDICTS
+        assert row["chosen"] in (row["incumbent"], row["candidate"])
+        for digest in (row["incumbent"], row["candidate"], *row["candidates"]):
+            assert run.load_recipe(digest).digest == digest
+        if row["effect"] is not None:
+            means = {who: np.mean(values) for who, values in row["scores"].items()}
+            assert row["effect"] == pytest.approx(means["candidate"] - means["incumbent"])
+            assert row["num_seeds"] >= 2
+    rows = check_trials(run)
+    assert {row["study"] for row in rows} == {row["study"] for row in decisions}
+    assert {(row["study"], n) for row in decisions for n in row["trials"]} == {(r["study"], r["number"]) for r in rows}
+    splits = read_json(run.splits)
+    assert sorted(int(n) for s in ("train", "val", "confirm", "test") for n in splits[s]) == list(range(150))
+    events = [row["event"] for row in read_lines(run.log)]
+    assert {"start", "data", "plan", "question", "trial", "decision", "finish", "result"} <= set(events)
+    # The model on disk is the one that was scored.
+    result = load(found.path)
+    test = [int(n) for n in splits["test"]]
+    from sklearn.datasets import load_iris
+
+    X, y = load_iris(as_frame=True, return_X_y=True)
+    names = load_iris().target_names[y.iloc[test]]
+    said = result.predict(X.iloc[test])
+    right = np.mean([a in (b, str(c)) for a, b, c in zip(said, names, y.iloc[test], strict=True)])
+    assert right == pytest.approx(summary["scores"]["test"])
+    assert summary["scores"]["test"] > 0.8
+
+
+def test_the_same_seed_twice(searched):
+    first, second = (searched(name, budget="60epochs", max_width=128, max_depth=4) for name in ("a", "b"))
+    assert essence(first.run)[1:] == essence(second.run)[1:]
+    rename = {row["study"].split("/")[-1] for row in essence(first.run)[0]}
+    assert rename == {row["study"].split("/")[-1] for row in essence(second.run)[0]}
+    for a, b in zip(essence(first.run)[0], essence(second.run)[0], strict=True):
+        assert {k: v for k, v in a.items() if k != "study"} == {k: v for k, v in b.items() if k != "study"}
+
+
+def test_another_seed_splits_otherwise(searched):
+    one, other = (searched(f"s{seed}", budget="6epochs", max_width=64, seed=seed) for seed in (0, 1))
+    assert read_json(one.run.splits) != read_json(other.run.splits)
+
+
+@pytest.mark.parametrize("source", ["diabetes", "breast_cancer"])
+def test_other_tasks_run_to_the_end(searched, source):
+    found = searched(source=source, budget="30epochs", max_width=128, max_depth=4)
+    summary = read_json(found.run.summary)
+    assert summary["status"] == "complete"
+    assert summary["task"] == {"diabetes": "regression", "breast_cancer": "binary"}[source]
+    names = {"rmse", "mae", "r2"} if source == "diabetes" else {"accuracy", "log_loss", "macro_f1", "roc_auc"}
+    assert set(summary["metrics"]["test"]) == names
+    assert summary["direction"] == ("minimize" if source == "diabetes" else "maximize")
+
+
+@pytest.mark.parametrize("count", [3, 700, 1500])
+def test_a_stopped_run_is_finished_later(searched, resumed, tmp_path, count):
+    """Stopped in the checks, among the trials, and later; no trial is trained twice."""
+    stop = StopAfter(count)
+    with pytest.raises(Stopped):
+        searched(stop=stop, **SMALL)
+    run = open_run(tmp_path / "run")
+    before = read_lines(run.trials)
+    if run.summary.exists():
+        assert read_json(run.summary)["status"] == "interrupted"
+        assert load(run.path).predict(np.zeros((2, 4))).shape == (2,)
+    found = resumed(run.path)
+    rows = check_trials(found.run)
+    assert rows[: len(before)] == before
+    assert read_json(run.summary)["status"] == "complete"
+    assert all(len({row["incumbent"], *row["candidates"]}) >= 2 for row in read_json(run.decisions))
+
+
+def test_a_journal_that_was_cut_is_mended(searched, resumed, tmp_path):
+    with pytest.raises(Stopped):
+        searched(stop=StopAfter(1000), **SMALL)
+    run = open_run(tmp_path / "run")
+    assert read_lines(run.trials)
+    data = run.journal.read_bytes()
+    run.journal.write_bytes(data[:-7])
+    found = resumed(run.path)
+    check_trials(found.run)
+    assert read_json(run.summary)["status"] == "complete"
+
+
+def test_a_finished_run_wants_more_budget(searched, resumed):
+    found = searched(budget="6epochs", max_width=64)
+    with pytest.raises(InputError, match="--budget"):
+        resumed(found.path)
+    with pytest.raises(InputError, match="same kind"):
+        resumed(found.path, "+5m")
+    before = read_json(found.run.summary)["budget"]
+    more = resumed(found.path, "+3epochs")
+    after = read_json(more.run.summary)
+    assert after["status"] == "complete"
+    assert after["budget"]["epochs"] == pytest.approx(before["spent_epochs"] + 3)
+    assert after["budget"]["spent_epochs"] > before["spent_epochs"]
+    assert read_json(found.run.settings)["budget"].endswith("epochs")
+    check_trials(more.run)
+
+
+def test_other_data_is_not_resumed(searched, resumed, tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(80, 3))
+    y = np.where(x[:, 0] > 0, "a", "b")
+    found = searched(data=(x, y), budget="6epochs", max_width=64)
+    with pytest.raises(InputError, match="from Python"):
+        resumed(found.path, "+3epochs")
+    with pytest.raises(InputError, match="data has changed"):
+        resumed(found.path, "+3epochs", data=(x + 1, y))
+    assert read_json(resumed(found.path, "+3epochs", data=(x, y)).run.summary)["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(Diverged("not finite"), "diverged"), (OutOfMemory("too large"), "out_of_memory")]
+)
+def test_a_trial_that_fails_is_told_and_the_search_goes_on(searched, monkeypatch, error, state):
+    calls = []
+    real = trials.train
+
+    def sometimes(*args, **more):
+        calls.append(1)
+        if len(calls) in (2, 4):
+            raise error
+        return (yield from real(*args, **more))
+
+    monkeypatch.setattr(trials, "train", sometimes)
+    found = searched(budget="60epochs", max_width=64, max_depth=3)
+    assert read_json(found.run.summary)["status"] == "complete"
+    failed = [row for row in check_trials(found.run) if row["state"] == state]
+    assert failed
+    assert all(row["reason"] and row["score"] is None and not row["rungs"] for row in failed)
+    import optuna
+
+    from autorecipe.search.studies import open_storage
+
+    study = optuna.load_study(study_name=failed[0]["study"], storage=open_storage(found.run, None))
+    trial = study.trials[failed[0]["number"]]
+    assert trial.state == optuna.trial.TrialState.PRUNED
+    assert trial.intermediate_values == {}
+    assert str(error) in trial.user_attrs["reason"]
+
+
+def test_it_starts_from_a_recipe(searched, tmp_path):
+    first = searched("first", budget="6epochs", max_width=64)
+    recipe = replace(load_recipe(first.run.recipe), {"network.width": 32, "network.blocks": [{"width": 32}] * 2})
+    write_text(tmp_path / "mine.yaml", dump_yaml(recipe))
+    found = searched("second", budget="6epochs", max_width=32, from_recipe=str(tmp_path / "mine.yaml"))
+    network = found.run.load_recipe(read_json(found.run.decisions)[0]["incumbent"]).network
+    assert network.width == 32
+    assert [b.width for b in network.blocks] == [32, 32]
+    with pytest.raises(InputError, match=r"mine\.yaml is for multiclass"):
+        searched("third", source="diabetes", budget="6epochs", from_recipe=str(tmp_path / "mine.yaml"))
+
+
+def test_a_folder_that_holds_something_is_not_written_over(searched, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("important")
+    with pytest.raises(InputError, match="not empty"):
+        searched(budget="6epochs")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_batch_that_cannot_be_overfitted_stops_the_search(searched):
+    x = np.tile([[1.0, 2.0], [1.0, 3.0]], (60, 1))
+    y = np.random.default_rng(0).choice(["a", "b"], 120)
+    with pytest.raises(CheckFailed, match="--force"):
+        searched(data=(x, y), budget="6epochs", max_width=64)
+    found = searched("forced", data=(x, y), budget="6epochs", max_width=64, force=True)
+    assert read_json(found.run.summary)["status"] == "complete"
+
+
+def test_the_best_model_lies_on_disk_from_the_first_finished_trial_on(searched, monkeypatch, tmp_path):
+    real = question._save_if_best
+
+    def stop_after(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(question, "_save_if_best", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        searched(**SMALL)
+    result = load(tmp_path / "run")
+    assert result.summary["status"] == "interrupted"
+    assert result.summary["scores"]["test"] is not None
+    assert result.predict(np.zeros((3, 4))).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"max_width": 0}, "--max-width 0"),
+        ({"max_params": -1}, "--max-params -1"),
+        ({"reserve": 0.95}, "--reserve"),
+        ({"seed": -1}, "--seed -1"),
+        ({"from_recipe": "none.yaml"}, "cannot be read"),
+    ],
+)
+def test_settings_that_cannot_work(values, words):
+    with pytest.raises(InputError, match=words):
+        check_settings(checked_settings(Settings, {"source": "iris", **values}))
+
+
+def test_unknown_settings_get_a_suggestion():
+    with pytest.raises(InputError, match="did you mean 'max_width'"):
+        checked_settings(Settings, {"source": "iris", "max_widht": 3})
+
+
+def test_a_damaged_state_or_settings_is_an_input_error(searched, resumed, tmp_path):
+    found = searched(budget="6epochs", max_width=64)
+    for name in ("settings.json", "state.json", "decisions.json"):
+        copy = tmp_path / f"copy-{name}"
+        shutil.copytree(found.path, copy)
+        (copy / name).write_text("{")
+        with pytest.raises(InputError, match="damaged"):
+            resumed(copy, "+3epochs")
+
+
+def test_budgets_add_up():
+    from autorecipe.search.settings import add_budget
+    from autorecipe.search.workbench import State
+
+    state = State(spent_seconds=40.0, spent_epochs=7.0)
+    assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=False).seconds == 90
+    assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=True).seconds == 70
+    assert add_budget(parse_budget("9epochs"), parse_budget("3epochs"), state, finished=True).epochs == 10

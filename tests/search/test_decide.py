@@ -1,0 +1,136 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.metrics import r2_score
+
+from autorecipe.search import decide
+from autorecipe.search.decide import Evidence, Estimate, error_of, estimate, mean_variance, pool, verdict
+
+differences = st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6).map(tuple)
+variances = st.floats(1e-8, 1e-2)
+errors = st.floats(0.01, 1.0)
+evidences = st.builds(Evidence, differences, variances, errors)
+pools = st.tuples(st.floats(0, 10), st.floats(0, 20))
+
+
+@given(evidences, pools)
+def test_the_interval_contains_the_effect(evidence, pooled):
+    found = estimate(evidence, pooled)
+    low, high = found.interval
+    assert low < found.effect < high
+    assert found.effect == pytest.approx(np.mean(evidence.differences), abs=1e-12)
+    assert found.standard_error > 0
+    assert 0 <= found.p_better <= 1
+    assert (found.p_better >= 0.95) == (low >= 0) or abs(low) < 1e-9
+
+
+@given(evidences, pools, st.floats(1e-4, 0.2))
+def test_a_larger_effect_is_more_likely_better(evidence, pooled, shift):
+    more = dataclasses.replace(evidence, differences=tuple(d + shift for d in evidence.differences))
+    before, after = estimate(evidence, pooled), estimate(more, pooled)
+    assert after.p_better >= before.p_better
+    assert after.standard_error == pytest.approx(before.standard_error)
+
+
+@given(evidences, pools)
+def test_swapping_the_two_turns_the_sign(evidence, pooled):
+    other = dataclasses.replace(evidence, differences=tuple(-d for d in evidence.differences))
+    here, there = estimate(evidence, pooled), estimate(other, pooled)
+    assert there.effect == pytest.approx(-here.effect)
+    assert there.p_better == pytest.approx(1 - here.p_better)
+    assert there.interval == pytest.approx((-here.interval[1], -here.interval[0]))
+
+
+@given(evidences, pools, st.floats(1.1, 10))
+def test_more_noise_between_examples_means_less_certainty(evidence, pooled, factor):
+    assume(abs(np.mean(evidence.differences)) > 1e-6)
+    noisy = dataclasses.replace(evidence, example_variance=evidence.example_variance * factor)
+    here, there = estimate(evidence, pooled), estimate(noisy, pooled)
+    assert there.standard_error > here.standard_error
+    assert abs(there.p_better - 0.5) <= abs(here.p_better - 0.5)
+
+
+def test_calm_seeds_of_earlier_questions_narrow_the_interval():
+    evidence = Evidence((0.01, 0.03), 1e-6, 0.2)
+    calm, wild = estimate(evidence, (0.0, 20.0)), estimate(evidence, (10.0, 20.0))
+    assert calm.standard_error < estimate(evidence).standard_error < wild.standard_error
+
+
+def test_a_a_pairs_are_rarely_called_better():
+    """The same recipe twice, seeds and examples drawn anew: P(better) >= 0.95 about once in twenty."""
+    random = np.random.default_rng(0)
+    error, examples, claims = 0.1, 500, 0
+    for _ in range(2000):
+        means, spreads = [], []
+        for _ in range(2):
+            right = random.random((2, examples)) < 1 - error
+            gains = right[0].astype(float) - right[1] + random.normal(0, 0.02 * error)
+            means.append(gains.mean())
+            spreads.append(mean_variance(gains))
+        evidence = Evidence(tuple(means), float(np.mean(spreads)) / 2, error)
+        claims += verdict(estimate(evidence), 0.01, error)[0] == decide.ADOPTED
+    assert claims / 2000 < 0.07
+
+
+def test_a_real_gain_is_seen():
+    evidence = Evidence((0.04, 0.05), 0.005**2, 0.2)
+    found = estimate(evidence)
+    assert verdict(found, 0.1, 0.2) == (decide.ADOPTED, True)
+
+
+SURE, UNSURE, WORSE = (
+    Estimate(0.05, 0.01, (0.03, 0.07), 0.99),
+    Estimate(0.01, 0.02, (-0.03, 0.05), 0.7),
+    Estimate(-0.05, 0.01, (-0.07, -0.03), 0.01),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "word", "adopted"),
+    [
+        (SURE, 0.1, decide.ADOPTED, True),
+        (SURE, -0.1, decide.KEPT_ON_PRIOR, False),
+        (UNSURE, 0.1, decide.ADOPTED_ON_PRIOR, True),
+        (UNSURE, -0.1, decide.NOT_DECIDED, False),
+        (WORSE, -0.1, decide.REJECTED, False),
+        (WORSE, 0.1, decide.ADOPTED_ON_PRIOR, True),
+        (Estimate(0.0001, 0.001, (-0.001, 0.0012), 0.55), -0.1, decide.TIE, False),
+        (Estimate(0.0001, 0.01, (-0.02, 0.02), 0.5), -0.1, decide.NOT_DECIDED, False),
+        (None, 0.1, decide.ADOPTED_ON_PRIOR, True),
+        (None, -0.1, decide.NOT_DECIDED, False),
+    ],
+)
+def test_each_verdict(found, expected, word, adopted):
+    assert verdict(found, expected, 0.1) == (word, adopted)
+
+
+@given(st.one_of(st.none(), evidences.map(estimate)), st.floats(-1, 1), errors)
+def test_the_claim_needs_the_measurement_and_the_action_the_expectation(found, expected, error):
+    word, adopted = verdict(found, expected, error)
+    assert adopted == (expected > 0)
+    assert (word == decide.ADOPTED) == (adopted and found is not None and found.p_better >= decide.CLAIM)
+    if word == decide.TIE:
+        assert found.interval[1] - found.interval[0] <= 2 * decide.TIE_SHARE * error
+
+
+def test_pooled_deviations():
+    squares, df = pool([Evidence((0.01, 0.03), 1.0, 0.1), Evidence((0.0, 0.0, 0.3), 1.0, 1.0)])
+    assert df == 3
+    assert squares == pytest.approx(2 * 0.1**2 + 2 * 0.1**2 + 0.2**2)
+    assert pool([]) == (0, 0)
+
+
+def test_what_is_left_to_gain():
+    assert error_of("accuracy", 0.9) == pytest.approx(0.1)
+    assert error_of("rmse", 3.0) == 3.0
+    assert error_of("accuracy", 1.0) > 0
+    assert error_of("r2", r2_score([1, 2, 3], [3, 2, 1])) > 1
+
+
+def test_the_variance_of_a_mean():
+    values = np.array([1.0, 2.0, 4.0])
+    assert mean_variance(values) == pytest.approx(values.var(ddof=1) / 3)
+    assert mean_variance(values[:1]) == 0

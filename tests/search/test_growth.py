@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorecipe.networks import family
+from autorecipe.recipe import Recipe, replace
+from autorecipe.rundir import read_json
+from autorecipe.search.growth import _distinct, afford
+from autorecipe.search.stages import STAGES
+from autorecipe.search.workbench import carried_lr, describe
+
+
+def cost(trials, known, seeds, growth):
+    """Full runs: known points whole, sampled ones about half, the incumbent's own free in growth; the seeds."""
+    return known - growth + 0.5 * max(0, trials - known) + seeds
+
+
+@given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 30), st.booleans())
+def test_never_more_trials_than_fit(stage, known, runs, growth):
+    trials, seeds = afford(stage, known, runs, growth)
+    assert 2 <= trials <= max(2, stage.trials)
+    assert seeds in (0, 2)
+    assert trials == 2 or cost(trials, known, seeds, growth) <= runs + 1e-9
+    if seeds:
+        assert cost(trials, known, seeds, growth) <= runs
+
+
+@given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 20), st.floats(0, 20), st.booleans())
+def test_more_time_is_never_less_evidence(stage, known, runs, more, growth):
+    before, after = afford(stage, known, runs, growth), afford(stage, known, runs + more, growth)
+    assert after[1] >= before[1]
+    assert after >= before if after[1] == before[1] else True
+
+
+def test_with_time_enough_a_question_gets_all():
+    stage = STAGES[0]
+    assert afford(stage, 2, 100.0, False) == (stage.trials, 2)
+    assert afford(stage, 2, 2.5, False)[1] == 0
+
+
+def test_points_are_tried_once():
+    assert _distinct(({}, {"a": 1}, {}, {"a": 1}, {"a": 2})) == ({}, {"a": 1}, {"a": 2})
+
+
+@given(st.floats(1e-5, 1.0))
+def test_a_wider_network_gets_a_lower_rate(lr):
+    small = family("mlp").smallest(type("Info", (), {"modality": "image", "num_numbers": 0})())
+    wide = family("mlp").wider(small)
+    assert carried_lr(lr, small, wide) < lr
+    assert carried_lr(lr, small, small) == lr
+    linear = replace(Recipe(), {"network.family": "linear"}).network
+    assert carried_lr(lr, linear, wide) == lr
+
+
+def test_networks_have_different_descriptions():
+    section = family("mlp").smallest(type("Info", (), {"modality": "table", "num_numbers": 2})())
+    names = {describe(s) for s in (section, family("mlp").wider(section), *family("mlp").deeper(section))}
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("caps", "holds"),
+    [
+        ({"max_width": 64}, lambda n, p: n.width <= 64),
+        ({"max_depth": 3, "max_width": 128}, lambda n, p: len(n.blocks) <= 3),
+        ({"max_params": 30_000}, lambda n, p: p <= 30_000),
+    ],
+    ids=["width", "depth", "params"],
+)
+def test_caps_hold(searched, caps, holds):
+    found = searched(**caps)
+    from autorecipe.data import ReadOptions, load_dataset
+    from autorecipe.networks import build, num_params
+    from autorecipe.recipe import load_recipe
+
+    info = load_dataset("iris", ReadOptions()).info
+    recipes = [load_recipe(path) for path in (found.path / "recipes").glob("*.yaml")]
+    assert len(recipes) > 4
+    for recipe in recipes:
+        count = num_params(build(recipe.network, recipe.regularization, info, 0))
+        assert holds(recipe.network, count), describe(recipe.network)
+    if "max_depth" in caps:
+        assert not any(row["stage"] == "depth" for row in read_json(found.run.decisions))

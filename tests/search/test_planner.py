@@ -1,0 +1,119 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorecipe.recipe import Block, NetworkSection, Recipe, replace
+from autorecipe.search.decide import Estimate
+from autorecipe.search.planner import (
+    Plan,
+    expected_final,
+    fading,
+    foresee,
+    log_ratio,
+    make_plan,
+    plan_facts,
+    prior_gain,
+    strength,
+)
+
+small = st.floats(-1, 1)
+
+
+@given(st.booleans(), st.floats(5, 1e5), st.floats(0.05, 1), st.floats(0.1, 0.9))
+def test_the_plan_adds_up_to_less_than_what_is_left(timed, total, share_left, reserve):
+    left = total * share_left
+    plan = make_plan(timed, total, left, reserve, 64)
+    assert plan.search >= 0
+    assert 0 < plan.finish <= left
+    assert plan.search + plan.finish <= left * (1 + 1e-9)
+    assert 0 <= plan.trial <= plan.search
+    assert plan.unit == ("seconds" if timed else "epochs")
+    assert Plan(**plan_facts(plan)) == plan
+
+
+@given(st.floats(60, 1e5), st.floats(0.1, 0.9))
+def test_the_reserve_is_kept_where_there_is_time(total, reserve):
+    plan = make_plan(True, total, 0.95 * total, reserve, 64)
+    assert plan.finish >= reserve * min(1.0, 0.95) * total * 0.99 or plan.finish >= 0.6 * 0.95 * total
+    assert make_plan(False, total, total, reserve, 64).finish == pytest.approx(reserve * total)
+
+
+@given(small, st.floats(0, 2), small, st.floats(0.01, 1))
+def test_foresight_lies_between_measurement_and_prior(measured, error, prior, fade):
+    """A measurement counts for less the noisier it is, and never for more than it says."""
+    found = foresee(measured, error, prior, fade)
+    assert min(measured, prior, 0) - 1e-9 <= found <= max(measured, prior, 0) + 1e-9
+
+
+@given(small, small)
+def test_foresight_at_its_ends(measured, prior):
+    assert foresee(measured, 0.0, prior, 1.0) == pytest.approx(measured)
+    assert foresee(measured, 0.0, prior, 1e-12) == pytest.approx(prior, abs=1e-9)
+    assert foresee(0.05, 1e6, prior, 0.5) == pytest.approx(0.5 * prior, abs=1e-6)
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 1e5), st.floats(1, 10))
+def test_fading(trial, finish, longer):
+    assert 0 < fading(trial, finish) <= 1
+    assert fading(trial, finish * longer) <= fading(trial, finish)
+    assert fading(trial, trial) == 1
+
+
+def test_log_ratios_are_relative_gains():
+    assert log_ratio(0.2, 0.1) == pytest.approx(math.log(2))
+    assert log_ratio(0.1, 0.2) == pytest.approx(-math.log(2))
+    assert math.isfinite(log_ratio(0.0, 0.1))
+
+
+def test_without_a_measurement_the_prior_is_expected():
+    assert expected_final(None, 0.1, 0.03, 0.4) == 0.03
+
+
+@given(st.floats(-0.09, 0.09), st.floats(-0.09, 0.09))
+def test_a_better_measurement_is_expected_to_be_better(first, second):
+    low, high = sorted((first, second))
+    values = [
+        expected_final(Estimate(effect, 1e-4, (effect - 1, effect + 1), 0.5), 0.1, 0.0, 0.5) for effect in (low, high)
+    ]
+    assert values[0] <= values[1] + 1e-9
+
+
+IMAGE = replace(
+    Recipe(),
+    {"data.modality": "image", "data.resolution": 28, "network": NetworkSection("resnet", 16, (Block(16), Block(32)))},
+)
+
+
+@pytest.mark.parametrize("modality", ["image", "table"])
+def test_priors_want_capacity_for_long_runs_alone(modality):
+    recipe = replace(IMAGE, {"data.modality": modality})
+    wide = replace(recipe, {"network.width": 32})
+    deep = replace(recipe, {"network.blocks": (Block(16), Block(32), Block(32))})
+    for larger in (wide, deep):
+        assert prior_gain(recipe, larger, 1000) > 0
+        assert prior_gain(recipe, larger, 0.5) < 0
+        assert prior_gain(larger, recipe, 1000) == pytest.approx(-prior_gain(recipe, larger, 1000))
+    assert prior_gain(recipe, recipe, 10) == 0
+
+
+@pytest.mark.parametrize("modality", ["image", "table"])
+def test_priors_want_regularization_for_long_runs_alone(modality):
+    recipe = replace(IMAGE, {"data.modality": modality})
+    dropped = replace(recipe, {"regularization.dropout": 0.1})
+    assert prior_gain(recipe, dropped, 1000) > 0
+    assert prior_gain(recipe, dropped, 1) < 0
+
+
+def test_strength_counts_every_regularizer():
+    assert strength(IMAGE) == 0
+    for name, value in (
+        ("dropout", 0.2),
+        ("label_smoothing", 0.1),
+        ("crop", 2),
+        ("flip", True),
+        ("erase", 0.25),
+        ("mixup", 0.2),
+    ):
+        assert strength(replace(IMAGE, {f"regularization.{name}": value})) > 0

@@ -1,0 +1,142 @@
+import pytest
+import yaml
+
+from autorecipe.data.load import MODALITIES
+from autorecipe.errors import InputError
+from autorecipe.networks import FAMILIES
+from autorecipe.recipe import Recipe, field_names, replace
+from autorecipe.search.space import (
+    LR_FACTOR,
+    STAGE_NAMES,
+    load_space,
+    modality_of,
+    shipped_path,
+    starting_changes,
+    varied,
+)
+
+KINDS = [kind.name for kind in MODALITIES]
+
+
+@pytest.mark.parametrize("modality", KINDS)
+def test_the_shipped_spaces_load_and_fit(modality):
+    space = load_space(modality)
+    assert space.family in FAMILIES
+    assert modality in FAMILIES[space.family].modalities
+    assert set(space.stages) == set(STAGE_NAMES)
+    for stage in space.stages.values():
+        assert LR_FACTOR in stage.vary
+    replace(Recipe(), space.start)
+    assert modality_of(shipped_path(modality)) == modality
+
+
+def changed(tmp_path, change, modality="table"):
+    """The shipped space with `change(data)` done to it, as a file."""
+    data = yaml.safe_load(shipped_path(modality).read_text())
+    change(data)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_copy_is_read_as_it_is_written(tmp_path):
+    path = changed(tmp_path, lambda d: d["stages"]["width"].update(factors=[2, 8]))
+    assert load_space("table", path).stages["width"].factors == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.update(famly="mlp"), ["famly", "did you mean 'family'"]),
+        (lambda d: d["start"].update({"optimizer.lrr": 1}), ["optimizer.lrr", "start", "did you mean 'optimizer.lr'"]),
+        (lambda d: d["start"].update({"optimizer.lr": "fast"}), ["optimizer.lr", "'fast'"]),
+        (lambda d: d["stages"].update(widht={}), ["widht", "did you mean 'width'"]),
+        (lambda d: d["stages"]["width"].update(vray={}), ["vray", "did you mean 'vary'"]),
+        (lambda d: d["stages"]["width"].update(factors="two"), ["factors"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"lr_fator": [1]}), ["lr_fator", "did you mean 'lr_factor'"]),
+        (
+            lambda d: d["stages"]["regularize"]["known"].append({"regularization.dorpout": 0.1}),
+            ["dorpout", "did you mean 'regularization.dropout'"],
+        ),
+        (lambda d: d["stages"]["regularize"]["known"].append({"regularization.dropout": "lots"}), ["'lots'"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"lr_factor": {"lwo": 1, "high": 2}}), ["lwo", "mean 'low'"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"lr_factor": {"low": 2, "high": 1}}), ["low < high"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"lr_factor": {"low": 2}}), ["low < high"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"lr_factor": {"low": "a", "high": 1}}), ["low < high"]),
+        (
+            lambda d: d["stages"]["width"]["vary"].update({"lr_factor": {"low": 0, "high": 1, "log": True}}),
+            ["log range", "low > 0"],
+        ),
+        (lambda d: d["stages"]["width"]["vary"].update({"optimizer.lr": []}), ["list of choices"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"optimizer.lr": 3}), ["list of choices"]),
+        (lambda d: d["stages"]["width"]["vary"].update({"optimizer.lr": [0.1, "x"]}), ["'x'"]),
+        (lambda d: d.pop("family"), ["family"]),
+        (lambda d: d.update(format=9), ["format 9"]),
+        (lambda d: d.update(modality="image"), ["for images", "tables"]),
+    ],
+)
+def test_mistakes_are_told(tmp_path, change, words):
+    path = changed(tmp_path, change)
+    with pytest.raises(InputError) as caught:
+        load_space("table", path)
+    for word in [*words, "mine.yaml"]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["stages"]["small"]["vary"].update({"training.batch_size": {"low": 16, "high": 64}}),
+        lambda d: d["stages"]["small"]["vary"].update({"regularization.flip": {"low": 0, "high": 1}}),
+        lambda d: d["stages"]["small"]["vary"].update({"optimizer.name": {"low": 0, "high": 1}}),
+        lambda d: d["stages"]["small"]["vary"].update({"lr_factor": {"low": 0.5, "high": float("inf")}}),
+        lambda d: d["stages"]["small"]["vary"].update({"lr_factor": ["fast"]}),
+        lambda d: d["stages"]["small"]["known"].append({"lr_factor": "fast"}),
+        lambda d: d["stages"]["width"].update(factors=[0]),
+        lambda d: d["stages"]["depth"].update(kernels=[4]),
+    ],
+    ids=[
+        "range of whole numbers",
+        "range of yes and no",
+        "range of names",
+        "infinite range",
+        "choice of a word",
+        "known word",
+        "factor 0",
+        "even kernel",
+    ],
+)
+def test_what_would_fail_in_the_middle_of_a_search_is_refused_at_its_start(tmp_path, change):
+    path = changed(tmp_path, change)
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        load_space("table", path)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1", "", "3"])
+def test_a_file_that_is_no_space(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        load_space("table", path)
+    assert modality_of(path) == "image"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        load_space("table", tmp_path / "none.yaml")
+
+
+def test_a_regression_varies_no_label_smoothing(diabetes, iris):
+    space = load_space("table").stages["regularize"]
+    assert "regularization.label_smoothing" in varied(space, iris.info)
+    assert "regularization.label_smoothing" not in varied(space, diabetes.info)
+
+
+@pytest.mark.parametrize("name", ["iris", "digits"])
+def test_a_small_data_set_starts_with_small_batches(name, datasets):
+    info = datasets[name].info
+    changes = starting_changes(load_space(info.modality), info)
+    assert set(changes) <= set(field_names())
+    batch = changes["training.batch_size"]
+    assert batch >= 16
+    assert batch == 16 or info.num_examples["train"] / batch >= 16

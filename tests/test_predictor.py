@@ -1,0 +1,196 @@
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import CPU, Heard, go_on, recipe_for, small_digits
+
+import autorecipe
+from autorecipe.clock import Clock
+from autorecipe.data import ReadOptions, load_dataset
+from autorecipe.errors import InputError
+from autorecipe.predictor import load
+from autorecipe.recipe import load_recipe
+from autorecipe.rundir import read_json
+from autorecipe.search.replay import replay_recipe
+
+
+def trained(source, folder, **options):
+    """A run with a model, made as quickly as a recipe is replayed."""
+    dataset = load_dataset(source, ReadOptions(**options))
+    assert CPU.threads == 1
+    recipe = recipe_for(
+        dataset, **{"training.steps": 60, "data.target": dataset.info.target, "data.digest": dataset.info.digest}
+    )
+    run = replay_recipe(recipe, source, folder, Clock(0.0), threads=1, say=Heard(), stop=go_on)
+    return SimpleNamespace(path=run.path, dataset=dataset)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": random.normal(size=120), "colour": random.choice(["red", "blue"], 120)})
+    frame["kind"] = np.where(frame["size"] + (frame["colour"] == "red") > 0.5, "yes", "no")
+    frame.to_csv(folder / "things.csv", index=False)
+    found = trained(str(folder / "things.csv"), folder / "run", target="kind")
+    return SimpleNamespace(**vars(found), frame=frame.drop(columns="kind"), truth=frame["kind"], file=folder / "things.csv")
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    return trained("diabetes", tmp_path_factory.mktemp("numbers") / "run")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return trained(small_digits(200), tmp_path_factory.mktemp("images") / "run")
+
+
+@pytest.fixture
+def copy(table, tmp_path):
+    return shutil.copytree(table.path, tmp_path / "copy")
+
+
+def test_a_table_is_predicted_from_a_file_and_from_a_frame(table):
+    result = autorecipe.load(table.path)
+    from_frame = result.predict(table.frame)
+    assert (from_frame == result.predict(table.file)).all()
+    assert set(from_frame) <= {"yes", "no"}
+    assert np.mean(from_frame == table.truth) > 0.8
+    assert (result.predict(table.frame[["colour", "size"]]) == from_frame).all()
+
+
+def test_the_reloaded_model_scores_what_the_summary_says(table):
+    result = load(table.path)
+    test = [int(n) for n in read_json(table.path / "splits.json")["test"]]
+    found = np.mean(result.predict(table.frame.iloc[test]) == table.truth.iloc[test])
+    assert found == pytest.approx(result.summary["scores"]["test"])
+
+
+def test_probabilities_add_up(table):
+    result = load(table.path)
+    chances = result.predict_proba(table.frame)
+    assert chances.sum(1) == pytest.approx(np.ones(len(table.frame)))
+    assert (np.array(result.info.classes)[chances.argmax(1)] == result.predict(table.frame)).all()
+
+
+def test_the_columns_of_predictions(table, numbers, images):
+    found = load(table.path).predict_table(table.frame)
+    assert list(found.columns) == ["row", "prediction", "probability.no", "probability.yes"]
+    assert len(found) == len(table.frame)
+    from sklearn.datasets import load_diabetes
+
+    X = load_diabetes(as_frame=True).data
+    found = load(numbers.path).predict_table(X)
+    assert list(found.columns) == ["row", "prediction"]
+    found = load(images.path).predict_table(small_digits(5)[0])
+    assert list(found.columns) == ["file", "prediction", *(f"probability.{c}" for c in range(10))]
+
+
+def test_a_regression_is_in_the_users_units(numbers):
+    from sklearn.datasets import load_diabetes
+
+    X, y = load_diabetes(as_frame=True, return_X_y=True)
+    result = load(numbers.path)
+    found = result.predict(X)
+    assert found.dtype == np.float64
+    assert found.mean() == pytest.approx(y.mean(), rel=0.2)
+    with pytest.raises(InputError, match="no probabilities"):
+        result.predict_proba(X)
+
+
+def test_images_are_predicted_from_arrays(images):
+    X, y = small_digits(200)
+    found = load(images.path).predict(X)
+    assert np.mean(found == y.astype(str)) > 0.5
+    assert load(images.path).device.type == "cpu"
+
+
+def test_a_result_reads_its_folder(table):
+    result = load(table.path)
+    assert result.recipe == load_recipe(table.path / "recipe.yaml")
+    assert result.decisions == []
+    assert result.summary["recipe_digest"] == result.recipe.digest
+    assert result.path == table.path
+    assert not result.model.training
+
+
+def test_there_must_be_a_run_with_a_model(tmp_path, copy):
+    with pytest.raises(InputError, match="no run at"):
+        load(tmp_path / "none")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="autorecipe resume"):
+        load(copy)
+
+
+def test_damaged_weights(copy):
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="damaged"):
+        _ = load(copy).model
+
+
+def test_weights_of_another_network(copy, numbers):
+    shutil.copy(numbers.path / "model.safetensors", copy / "model.safetensors")
+    with pytest.raises(InputError, match="do not fit"):
+        _ = load(copy).model
+
+
+def test_tampered_weights_are_found_by_their_sha256(copy, table):
+    path = copy / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="SHA-256"):
+        load(copy).predict(table.frame)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"preprocess": {}}', '{"preprocess": {}, "info": {}}', '{"preprocess": {}, "info": 3}'],
+)
+def test_a_damaged_preprocess(copy, table, text):
+    (copy / "preprocess.json").write_text(text)
+    with pytest.raises(InputError):
+        load(copy).predict(table.frame)
+
+
+def test_a_preprocess_that_lacks_a_part(copy, table):
+    data = read_json(copy / "preprocess.json")
+    from autorecipe.rundir import write_json
+
+    for key in list(data["preprocess"]):
+        broken = {**data, "preprocess": {k: v for k, v in data["preprocess"].items() if k != key}}
+        write_json(copy / "preprocess.json", broken)
+        try:
+            assert len(load(copy).predict(table.frame)) == len(table.frame)  # a part that predicting does not need
+        except InputError:
+            pass
+
+
+@pytest.mark.parametrize("text", ["a: [1", "network: {widht: 3}", ""])
+def test_a_damaged_recipe(copy, table, text):
+    (copy / "recipe.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"recipe\.yaml"):
+        load(copy).predict(table.frame)
+
+
+def test_a_recipe_of_an_unknown_family(copy, table):
+    path = copy / "recipe.yaml"
+    path.write_text(path.read_text().replace("family: mlp", "family: mpl"))
+    with pytest.raises(InputError, match="did you mean 'mlp'"):
+        load(copy).predict(table.frame)
+
+
+@pytest.mark.parametrize("name", ["summary.json", "decisions.json"])
+def test_a_damaged_summary_or_ledger(copy, name):
+    (copy / name).write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        _ = load(copy).summary, load(copy).decisions
+
+
+def test_inputs_that_do_not_fit(table):
+    with pytest.raises(InputError, match="size"):
+        load(table.path).predict(table.frame.drop(columns="size"))

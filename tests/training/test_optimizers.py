@@ -1,0 +1,64 @@
+import pytest
+import torch
+from torch import nn
+
+from autorecipe.recipe import OptimizerSection
+from autorecipe.training.optimizers import build_optimizer, set_lr
+
+
+def network():
+    return nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.LayerNorm(3), nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_acts_on_matrices_and_kernels_alone(name):
+    model = network()
+    groups = build_optimizer(OptimizerSection(name, weight_decay=0.1), model, fused=False).param_groups
+    decayed = {id(p) for g in groups if g["weight_decay"] for p in g["params"]}
+    others = {id(p) for g in groups if not g["weight_decay"] for p in g["params"]}
+    assert decayed == {id(model[1].weight), id(model[3].weight)}
+    assert decayed | others == {id(p) for p in model.parameters()}
+    assert {g["weight_decay"] for g in groups} == {0.1, 0.0}
+
+
+def test_frozen_parameters_are_left_out():
+    model = network()
+    model[1].requires_grad_(False)
+    params = [p for g in build_optimizer(OptimizerSection(), model, fused=False).param_groups for p in g["params"]]
+    assert len(params) == len(list(model.parameters())) - 2
+
+
+def test_the_sections_numbers_are_used():
+    adamw = build_optimizer(OptimizerSection("adamw", 0.5, beta1=0.7, beta2=0.8), network(), fused=False)
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert (adamw.param_groups[0]["lr"], adamw.param_groups[0]["betas"]) == (0.5, (0.7, 0.8))
+    sgd = build_optimizer(OptimizerSection("sgd", 0.5, beta1=0.7), network(), fused=False)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["nesterov"]) == (0.7, True)
+    plain = build_optimizer(OptimizerSection("sgd", beta1=0.0), network(), fused=False)
+    assert not plain.param_groups[0]["nesterov"]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_decay_is_decoupled_from_the_gradient_for_adamw_and_acts_for_both(name):
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        model.bias.fill_(1.0)
+    optimizer = build_optimizer(OptimizerSection(name, 0.1, weight_decay=0.5), model, fused=False)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert (model.weight < 1).all()
+    assert (model.bias == 1).all()
+
+
+def test_set_lr_reaches_every_group():
+    optimizer = build_optimizer(OptimizerSection(), network(), fused=False)
+    set_lr(optimizer, 0.25)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.25, 0.25]
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="lion"):
+        build_optimizer(OptimizerSection("lion"), network(), fused=False)
