@@ -1,19 +1,14 @@
 """Fixtures that every test may use: no test touches the user's cache, network or global settings."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from helpers import Heard, go_on, no_worker, small_digits
 
 from autorecipe.clock import Budget, Clock, parse_budget, start_clock
 from autorecipe.data import ReadOptions, load_dataset
-from autorecipe.recipe import Recipe, replace
-from autorecipe.training.evaluate import DeviceData
-from autorecipe.training.hardware import Hardware
-
-CPU = Hardware(torch.device("cpu"), 1, fused=True, reason="for tests")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -32,27 +27,6 @@ def _global_settings():
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     yield
     torch.use_deterministic_algorithms(before, warn_only=warn)
-
-
-def small_digits(count=400, channels=1, resolution=None, seed=0):
-    """Some of scikit-learn's digits as (X [N, H, W] or [N, H, W, 3], y)."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    rows = np.random.default_rng(seed).permutation(len(digits.target))[:count]
-    images = (digits.images[rows] * 15.9).astype(np.uint8)
-    if channels == 3:
-        images = np.stack([images, images // 2, 255 - images], axis=-1)
-    return images, digits.target[rows]
-
-
-def on_cpu(dataset):
-    """A data set's tensors as the training code wants them."""
-    return DeviceData(dataset.info, dataset.inputs, dataset.targets)
-
-
-def rows_of(dataset, split="train"):
-    return torch.from_numpy(getattr(dataset.splits, split))
 
 
 @pytest.fixture(scope="session")
@@ -99,57 +73,6 @@ def mixed(_own_cache):
 def datasets(digits, coloured, iris, diabetes, mixed):
     """Every small data set by name."""
     return {"digits": digits, "coloured": coloured, "iris": iris, "diabetes": diabetes, "mixed": mixed}
-
-
-def recipe_for(dataset, section=None, **changes):
-    """A short plain recipe for a data set: the smallest network of the usual family unless `section` is given."""
-    from autorecipe.networks import family
-
-    info = dataset.info
-    name = "resnet" if info.modality == "image" else "mlp"
-    section = section if section is not None else family(name).smallest(info)
-    return replace(
-        Recipe(),
-        {
-            "network": section,
-            "data.modality": info.modality,
-            "data.task": info.task,
-            "data.metric": info.metric,
-            "data.resolution": info.resolution,
-            "data.channels": info.channels,
-            "training.batch_size": 32,
-            "training.steps": 8,
-            "optimizer.lr": 3e-3,
-            **changes,
-        },
-    )
-
-
-class Heard(list):
-    """Remembers what a search says."""
-
-    def __call__(self, kind, **facts):
-        self.append((kind, facts))
-
-    def of(self, kind):
-        return [facts for k, facts in self if k == kind]
-
-
-def go_on():
-    """Never stop."""
-
-
-def no_worker():
-    """Instead of the baselines' process, which imports scikit-learn for seconds: one that ends at once."""
-    import subprocess
-
-    return subprocess.Popen(
-        [sys.executable, "-S", "-c", "pass"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
 
 
 @pytest.fixture

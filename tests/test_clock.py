@@ -76,7 +76,9 @@ def test_process_start_is_this_process():
     assert time.time() - 3600 * 24 * 365 < process_start() <= time.time()
     code = "import time; time.sleep(0.4)\nfrom autorecipe.clock import *\n"
     code += "print(start_clock(parse_budget('9s'), since_process_start=True).left())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
     assert float(done.stdout) < 8.7  # the sleep before the import has been counted
 
 

@@ -29,9 +29,14 @@ def names(folder):
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
     path = tmp_path / "a.json"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="half way"), atomic(path) as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("half way")
+
+    def fail_half_way():
+        with atomic(path) as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
 

@@ -45,8 +45,8 @@ class MLP(nn.Module):
 
 
 def smallest(info: DatasetInfo) -> NetworkSection:
-    """Three hidden layers of 64 features; numbers embedded periodically on tables."""
-    embedding = "periodic" if info.modality == "table" and info.num_numbers else "none"
+    """Three hidden layers of 64 features; numbers embedded piecewise linearly on tables."""
+    embedding = "piecewise" if info.modality == "table" and info.num_numbers else "none"
     return NetworkSection(
         family="mlp",
         width=SMALLEST_WIDTH,

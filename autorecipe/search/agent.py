@@ -47,7 +47,7 @@ from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, add_budget, check_settings, checked_settings, load_settings, load_state
 from autorecipe.search.space import load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
-from autorecipe.search.workbench import State, Workbench, epochs_of, measure_shape, phase, with_shape
+from autorecipe.search.workbench import State, Workbench, describe, epochs_of, measure_shape, phase, with_shape
 
 SHORTEST = 5.0
 """Seconds without which nothing but the final training is done."""
@@ -196,6 +196,9 @@ def close_interrupted(bench: Workbench, found: list[base.Baseline]) -> None:
 def grow(settings: Settings, bench: Workbench, start: Recipe) -> Progress:
     """Ask question after question until the stages or the search's time are over."""
     plan = plan_budget(settings, bench, start)
+    if settings.from_recipe is None:  # a known recipe brings its own learning rate
+        with phase(bench, STAGES[0].name):
+            start = with_shape(start, measure_shape(bench, start, plan.trial), 1.0)
     progress = Progress(incumbent=start)
     kept = load_decisions(bench.run)
     stage_name, reason = STAGES[0].name, "every search begins with the smallest sensible network"
@@ -269,9 +272,9 @@ def run_stage(
             decision = answer.decision
         asked += 1
         # A question that tried two networks and kept neither is two non-improvements in a row.
-        networks = {bench.run.load_recipe(digest).network for digest in decision.candidates}
+        networks = {describe(bench.run.load_recipe(digest).network) for digest in decision.candidates}
         adopted = decision.chosen != decision.incumbent
-        failures = 0 if adopted else failures + max(1, len(networks - {progress.incumbent.network}))
+        failures = 0 if adopted else failures + max(1, len(networks - {describe(progress.incumbent.network)}))
     return asked > 0
 
 

@@ -15,7 +15,7 @@ from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json, write_text
 from autorecipe.search.baselines import Baseline
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, phase
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, phase, use_shape
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
 from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -112,6 +112,7 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
     final = replace(final, {"training.steps": 1 if bench.budget.timed else steps})
+    use_shape(bench, shape)
     session = start_session(final, bench.data, bench.hardware)
     resumed = load_session(session, bench.run.checkpoint)
     if resumed and limit is not None:

@@ -171,7 +171,7 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
 def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
     """Check the training loop; only a batch that cannot be overfitted stops the search."""
     with phase(bench, "checks"):
-        seconds = 4.0 if bench.budget.seconds is None else min(10.0, 0.04 * bench.budget.seconds)
+        seconds = 4.0 if bench.budget.seconds is None else min(10.0, 0.03 * bench.budget.seconds)
         tried = replace(recipe, {"optimizer.lr": PRIOR[recipe.optimizer.name][recipe.data.modality]})
         checks = run_checks(
             tried,

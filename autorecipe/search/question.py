@@ -26,6 +26,7 @@ from autorecipe.search.workbench import (
     epochs_of,
     measure_shape,
     steps_for,
+    use_shape,
     with_shape,
 )
 from autorecipe.training.checkpoint import save_weights
@@ -260,6 +261,7 @@ def _one_trial(
     limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
     if bench.budget.timed:
         limit = min(limit, max(1.0, bench.clock.left() - 0.5 * question.finish))
+    use_shape(bench, shape)
     result, session, _ = run_recipe(bench, recipe, splits.train, splits.val, at_rung=at_rung, deadline=limit)
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(splits.train)
     facts |= {"seconds": round(result.seconds, 3), "params": result.num_params, "curve": curve_rows(result)}
@@ -561,6 +563,7 @@ def _measure(
             break
         runs = []
         for who, recipe in (("incumbent", incumbent), ("candidate", candidate)):
+            use_shape(bench, measure_shape(bench, recipe, question.share))
             run = seed_run(bench, recipe, seed, limit)
             if run is None:
                 break

@@ -22,7 +22,7 @@ from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, append_line, read_json, write_json
 from autorecipe.search.space import Space
 from autorecipe.training.evaluate import DeviceData
-from autorecipe.training.hardware import Hardware, Numerics, time_numerics
+from autorecipe.training.hardware import Hardware, Numerics, time_numerics, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
 from autorecipe.training.lr_range import lr_range_test
 
@@ -121,6 +121,7 @@ class Shape:
     """Seconds of a step at the starting batch size."""
     precision: str
     channels_last: bool
+    threads: int
     num_params: int
     reason: str
 
@@ -164,7 +165,8 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
         numerics = _time(bench, recipe, rows, share_seconds)
         steps = int(np.clip(0.5 * share_seconds / numerics.step_seconds, 0, 160))
     else:  # no clock may decide: the plain numerics
-        numerics = Numerics("fp32", recipe.data.modality == "image", 0.0, "fp32: pinned, since the budget is in epochs")
+        pinned = "fp32: pinned, since the budget is in epochs"
+        numerics = Numerics("fp32", recipe.data.modality == "image", bench.hardware.threads, 0.0, pinned)
         steps = 100
     recipe = replace(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
@@ -189,6 +191,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
         numerics.step_seconds,
         numerics.precision,
         numerics.channels_last,
+        numerics.threads,
         params_of(bench, recipe.network),
         numerics.reason,
     )
@@ -217,7 +220,7 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
                 {"training.precision": precision, "training.channels_last": channels_last, "training.steps": 10**9},
             )
             session = start_session(tried, bench.data, bench.hardware)
-            sessions[key] = train(session, bench.data, rows, looks=range(10**6), keep_going=bench.stop)
+            sessions[key] = train(session, bench.data, rows, look_seconds=0.0, keep_going=bench.stop)
         for _ in range(count):
             try:
                 next(sessions[key])
@@ -225,7 +228,13 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
                 del sessions[key]
                 return
 
-    return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware.device, 0.3 * share_seconds)
+    return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware, 0.3 * share_seconds)
+
+
+def use_shape(bench: Workbench, shape: Shape) -> None:
+    """Train the next run with the threads that are fastest for its shape."""
+    if bench.hardware.kind == "cpu":
+        use_threads(shape.threads)
 
 
 def carried_lr(suggestion: float, old: NetworkSection, new: NetworkSection) -> float:

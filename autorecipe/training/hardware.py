@@ -10,6 +10,9 @@ from torch import Tensor
 
 from autorecipe.errors import InputError, did_you_mean
 
+ONE_THREAD_SLOWER = 1.1
+"""One thread is preferred to all of them while a step takes at most so many times as long."""
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -20,6 +23,8 @@ class Hardware:
     fused: bool
     """Whether the optimizers' fused kernels are used."""
     reason: str
+    vary_threads: bool = True
+    """Whether fewer threads may be used where they are as fast; False if the user gave their number."""
 
     @property
     def kind(self) -> str:
@@ -33,8 +38,9 @@ class Numerics:
 
     precision: str
     channels_last: bool
+    threads: int
     step_seconds: float
-    """Median time of one step."""
+    """Time of one step."""
     reason: str
 
 
@@ -63,7 +69,13 @@ def find_hardware(device: str = "auto", threads: int | None = None) -> Hardware:
     elif hasattr(os, "sched_getaffinity"):
         torch.set_num_threads(max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)))))
     count = torch.get_num_threads()
-    return Hardware(torch.device(device), count, fused=device != "mps", reason=f"{why}, {count} threads")
+    return Hardware(
+        torch.device(device),
+        count,
+        fused=device != "mps",
+        reason=f"{why}, {count} threads",
+        vary_threads=threads is None,
+    )
 
 
 def synchronize(device: torch.device) -> None:
@@ -82,45 +94,70 @@ def candidates(modality: str, device: torch.device) -> list[tuple[str, bool]]:
         return [plain]
     if device.type == "cuda":
         return [plain, ("bf16", images)]
-    return [plain, ("fp32", True), ("bf16", True)] if images else [plain, ("bf16", False)]
+    return [plain, ("fp32", True), ("bf16", True)] if images else [plain]
 
 
 def time_numerics(
-    run_steps: Callable[[str, bool, int], None], modality: str, device: torch.device, budget_seconds: float
+    run_steps: Callable[[str, bool, int], None],
+    modality: str,
+    hardware: Hardware,
+    budget_seconds: float,
 ) -> Numerics:
-    """Time a few steps in each precision and layout and take the fastest.
+    """Time a few steps in each precision and layout, then with one thread, and take the fastest.
+
+    Anything but plain fp32 must be 10 % faster: a difference below that is noise.  One thread is kept if it
+    is nearly as fast as all of them: threads that wait for each other come to a halt when another process
+    wants a core, so that a step takes ten times as long.
 
     Args:
         run_steps: runs so many steps in a precision and layout.
         modality: `image` or `table`.
-        device: where.
+        hardware: the device and its threads.
         budget_seconds: about how long the timing may take.
-
-    Anything but plain fp32 must be 10 % faster: a difference below that is noise.
     """
-    options = candidates(modality, device)
-    timings: dict[tuple[str, bool], float] = {}
+    options = candidates(modality, hardware.device)
     start = time.monotonic()
-    for option in options:
-        if timings and time.monotonic() - start > budget_seconds:
-            break
+
+    def timed(option: tuple[str, bool]) -> float:
         run_steps(*option, 2)
         samples = []
         for _ in range(3):
-            synchronize(device)
+            synchronize(hardware.device)
             begin = time.perf_counter()
             run_steps(*option, 3)
-            synchronize(device)
+            synchronize(hardware.device)
             samples.append((time.perf_counter() - begin) / 3)
             if time.monotonic() - start > budget_seconds:
                 break
-        timings[option] = sorted(samples)[len(samples) // 2]
+        return min(samples)  # another process may have held one of them up
+
+    use_threads(hardware.threads)
+    timings: dict[tuple[str, bool], float] = {}
+    for option in options:
+        if timings and time.monotonic() - start > budget_seconds:
+            break
+        timings[option] = timed(option)
     plain = options[0]
-    best = min(timings, key=lambda o: timings[o] * (0.9 if o != plain else 1.0) if o == plain else timings[o])
+    best = min(timings, key=lambda option: timings[option])
     if timings[best] > 0.9 * timings[plain]:
         best = plain
+    seconds, threads = timings[best], hardware.threads
     told = ", ".join(f"{_name(o)} {t * 1000:.1f} ms" for o, t in timings.items())
-    return Numerics(best[0], best[1], timings[best], f"{_name(best)} chosen; a step takes: {told}")
+    if hardware.kind == "cpu" and hardware.threads > 1 and hardware.vary_threads:
+        use_threads(1)
+        alone = timed(best)
+        told += f", with one thread {alone * 1000:.1f} ms"
+        if alone < ONE_THREAD_SLOWER * seconds:
+            seconds, threads = alone, 1
+        use_threads(threads)
+    chosen = f"{_name(best)}, {threads} thread{'s' if threads > 1 else ''}"
+    return Numerics(best[0], best[1], threads, seconds, f"{chosen} chosen; a step takes: {told}")
+
+
+def use_threads(threads: int) -> None:
+    """Set the number of threads of CPU operations, for the whole process."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def _name(option: tuple[str, bool]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace as replace_record
 
 import pytest
 import torch
-from conftest import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of
 from torch import nn
 
 from autorecipe.networks import FAMILIES, Family, build, num_params

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of
 
 from autorecipe.data import MODALITIES, modality
 from autorecipe.training.evaluate import all_scores, predict

@@ -14,7 +14,7 @@ from autorecipe.search import question, trials
 from autorecipe.search.settings import Settings, check_settings, checked_settings
 from autorecipe.training.loop import Diverged, OutOfMemory
 
-SMALL = {"budget": "200epochs", "max_width": 128, "max_depth": 4}
+SMALL = {"budget": "100epochs", "max_width": 128, "max_depth": 3}
 FILES = {
     "settings.json",
     "summary.json",
@@ -89,15 +89,16 @@ VERDICTS = {
 
 
 class StopAfter:
-    """Raises Stopped at the n-th time it is asked, and ever after."""
+    """Raises Stopped some calls after so many trials have ended, and ever after."""
 
-    def __init__(self, count):
-        self.left = count
+    def __init__(self, trials_file, trials, calls=3):
+        self.file, self.trials, self.calls = trials_file, trials, calls
 
     def __call__(self):
-        self.left -= 1
-        if self.left <= 0:
-            raise Stopped("by the test")
+        if len(read_lines(self.file)) >= self.trials:
+            self.calls -= 1
+            if self.calls <= 0:
+                raise Stopped("by the test")
 
 
 def check_trials(run):
@@ -135,7 +136,7 @@ def test_a_run_leaves_what_the_document_says(searched):
     assert summary["confirm_kind"] == "cross-validated"
     assert summary["test_reads"] == 1
     assert summary["recipe_digest"] == load_recipe(run.recipe).digest
-    assert 0 < summary["budget"]["spent_epochs"] <= 1.02 * 200 + 2
+    assert 0 < summary["budget"]["spent_epochs"] <= 1.02 * 100 + 2
     decisions = read_json(run.decisions)
     assert len(decisions) >= 2
     for row in decisions:
@@ -170,7 +171,7 @@ def test_a_run_leaves_what_the_document_says(searched):
 
 
 def test_the_same_seed_twice(searched):
-    first, second = (searched(name, budget="60epochs", max_width=128, max_depth=4) for name in ("a", "b"))
+    first, second = (searched(name, budget="40epochs", max_width=128, max_depth=3) for name in ("a", "b"))
     assert essence(first.run)[1:] == essence(second.run)[1:]
     rename = {row["study"].split("/")[-1] for row in essence(first.run)[0]}
     assert rename == {row["study"].split("/")[-1] for row in essence(second.run)[0]}
@@ -179,13 +180,13 @@ def test_the_same_seed_twice(searched):
 
 
 def test_another_seed_splits_otherwise(searched):
-    one, other = (searched(f"s{seed}", budget="6epochs", max_width=64, seed=seed) for seed in (0, 1))
+    one, other = (searched(f"s{seed}", budget="6epochs", max_width=64, max_depth=3, seed=seed) for seed in (0, 1))
     assert read_json(one.run.splits) != read_json(other.run.splits)
 
 
-@pytest.mark.parametrize("source", ["diabetes", "breast_cancer"])
+@pytest.mark.parametrize("source", ["diabetes", pytest.param("breast_cancer", marks=pytest.mark.slow)])
 def test_other_tasks_run_to_the_end(searched, source):
-    found = searched(source=source, budget="30epochs", max_width=128, max_depth=4)
+    found = searched(source=source, budget="30epochs", max_width=128, max_depth=3)
     summary = read_json(found.run.summary)
     assert summary["status"] == "complete"
     assert summary["task"] == {"diabetes": "regression", "breast_cancer": "binary"}[source]
@@ -194,14 +195,17 @@ def test_other_tasks_run_to_the_end(searched, source):
     assert summary["direction"] == ("minimize" if source == "diabetes" else "maximize")
 
 
-@pytest.mark.parametrize("count", [3, 700, 1500])
-def test_a_stopped_run_is_finished_later(searched, resumed, tmp_path, count):
-    """Stopped in the checks, among the trials, and later; no trial is trained twice."""
-    stop = StopAfter(count)
+@pytest.mark.parametrize(
+    ("ended", "calls"), [pytest.param(0, 3, marks=pytest.mark.slow), pytest.param(2, 5, marks=pytest.mark.slow), (9, 2)]
+)
+def test_a_stopped_run_is_finished_later(searched, resumed, tmp_path, ended, calls):
+    """Stopped in the checks, in the first question, and in a later one; no trial is trained twice."""
+    stop = StopAfter(tmp_path / "run" / "trials.jsonl", ended, calls)
     with pytest.raises(Stopped):
         searched(stop=stop, **SMALL)
     run = open_run(tmp_path / "run")
     before = read_lines(run.trials)
+    assert len(before) >= ended
     if run.summary.exists():
         assert read_json(run.summary)["status"] == "interrupted"
         assert load(run.path).predict(np.zeros((2, 4))).shape == (2,)
@@ -214,7 +218,7 @@ def test_a_stopped_run_is_finished_later(searched, resumed, tmp_path, count):
 
 def test_a_journal_that_was_cut_is_mended(searched, resumed, tmp_path):
     with pytest.raises(Stopped):
-        searched(stop=StopAfter(1000), **SMALL)
+        searched(stop=StopAfter(tmp_path / "run" / "trials.jsonl", 3), **SMALL)
     run = open_run(tmp_path / "run")
     assert read_lines(run.trials)
     data = run.journal.read_bytes()
@@ -253,7 +257,11 @@ def test_other_data_is_not_resumed(searched, resumed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "state"), [(Diverged("not finite"), "diverged"), (OutOfMemory("too large"), "out_of_memory")]
+    ("error", "state"),
+    [
+        (Diverged("not finite"), "diverged"),
+        pytest.param(OutOfMemory("too large"), "out_of_memory", marks=pytest.mark.slow),
+    ],
 )
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(searched, monkeypatch, error, state):
     calls = []
@@ -307,6 +315,12 @@ def test_a_batch_that_cannot_be_overfitted_stops_the_search(searched):
     y = np.random.default_rng(0).choice(["a", "b"], 120)
     with pytest.raises(CheckFailed, match="--force"):
         searched(data=(x, y), budget="6epochs", max_width=64)
+
+
+@pytest.mark.slow
+def test_force_goes_on_all_the_same(searched):
+    x = np.tile([[1.0, 2.0], [1.0, 3.0]], (60, 1))
+    y = np.random.default_rng(0).choice(["a", "b"], 120)
     found = searched("forced", data=(x, y), budget="6epochs", max_width=64, force=True)
     assert read_json(found.run.summary)["status"] == "complete"
 

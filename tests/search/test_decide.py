@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 from autorecipe.search import decide
-from autorecipe.search.decide import Evidence, Estimate, error_of, estimate, mean_variance, pool, verdict
+from autorecipe.search.decide import Estimate, Evidence, error_of, estimate, mean_variance, pool, verdict
 
 differences = st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6).map(tuple)
 variances = st.floats(1e-8, 1e-2)

@@ -82,7 +82,9 @@ def test_stages_are_sensible():
 def result(training, held_out, state="complete", train_loss=None, loss=None):
     curve = tuple(CurvePoint(i, i, 1e-3, t, 0.5, h) for i, (t, h) in enumerate(zip(training, held_out, strict=True)))
     final = loss if loss is not None else held_out[-1]
-    return TrainResult(state, 100, 1.0, 0.5, final, 0.5, train_loss if train_loss is not None else training[-1], 1, curve)
+    return TrainResult(
+        state, 100, 1.0, 0.5, final, 0.5, train_loss if train_loss is not None else training[-1], 1, curve
+    )
 
 
 FALLING = result([2.0, 1.2, 0.8, 0.5], [2.0, 1.3, 1.0, 0.9])

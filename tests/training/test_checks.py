@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of
 from torch import nn
 
 from autorecipe.training import checks

@@ -4,13 +4,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import recipe_for
+from helpers import recipe_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 from torch import nn
 
 from autorecipe.networks import build
+from autorecipe.results import DatasetInfo
 from autorecipe.training.evaluate import (
     HIGHER_IS_BETTER,
     USUAL,
@@ -23,7 +24,6 @@ from autorecipe.training.evaluate import (
     score,
     unscale,
 )
-from autorecipe.results import DatasetInfo
 
 NUMBERS = DatasetInfo("n", "table", "regression", "", "rmse", "", {}, target_mean=50.0, target_std=4.0)
 

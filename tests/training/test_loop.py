@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of
 
 from autorecipe.errors import InputError
 from autorecipe.recipe import NetworkSection
@@ -57,7 +57,9 @@ def test_looking_does_not_change_the_training(iris):
 
     plain = begun(iris, **{"regularization.dropout": 0.2})
     curve(plain, iris)
-    assert all(torch.equal(a, b) for a, b in zip(look_closely().values(), plain.model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(look_closely().values(), plain.model.state_dict().values(), strict=True)
+    )
 
 
 def test_the_clock_ends_the_run_in_time_and_steps_are_counted(iris):
@@ -205,7 +207,9 @@ def test_going_on_is_asked_before_each_step(iris):
     assert session.step == 3
 
 
-@pytest.mark.parametrize("change", [{"optimizer.clip_norm": 1e-6}, {"optimizer.name": "sgd"}, {"schedule.name": "cosine"}])
+@pytest.mark.parametrize(
+    "change", [{"optimizer.clip_norm": 1e-6}, {"optimizer.name": "sgd"}, {"schedule.name": "cosine"}]
+)
 def test_the_recipe_is_obeyed(iris, change):
     plain = [look.train_loss for look in curve(begun(iris), iris, looks=range(9))]
     other = [look.train_loss for look in curve(begun(iris, **change), iris, looks=range(9))]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
