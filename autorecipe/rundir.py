@@ -171,7 +171,7 @@ def read_lines(path: Path) -> list[Any]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
     return rows

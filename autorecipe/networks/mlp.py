@@ -5,6 +5,7 @@ Numbers arrive robustly scaled and smoothly clipped (`data/table`), and may be e
 Learning", sections 3.2 and 3.3).
 """
 
+import warnings
 from dataclasses import replace
 
 import torch
@@ -94,7 +95,10 @@ def _numbers(section: NetworkSection, info: DatasetInfo) -> tuple[nn.Module, int
         )
     elif section.embedding == "piecewise":
         bins = [torch.tensor(edges) for edges in info.bins]
-        module = rtdl.PiecewiseLinearEmbeddings(bins, section.embedding_width, activation=False, version="B")
+        with warnings.catch_warnings():
+            # A feature of two values has two edges only: then the embedding is linear, as it should be.
+            warnings.filterwarnings("ignore", message=".*bin edges.*")
+            module = rtdl.PiecewiseLinearEmbeddings(bins, section.embedding_width, activation=False, version="B")
     else:
         raise ValueError(f"unknown numerical embedding '{section.embedding}'")
     return module, count * section.embedding_width

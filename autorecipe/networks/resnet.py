@@ -1,9 +1,12 @@
 """`resnet`: residual networks for images from 8x8 to 256x256 pixels (He et al. 2016).
 
-Small images waste their time at full resolution: the first block already has stride 2, which makes
-a step 1.8 times as fast on a CPU at the same score after the same time.
+Work at full resolution costs most and teaches least: from 16 pixels on, the stem is a narrow convolution
+without normalisation and a second one with stride 2.  On 28x28 images with 32 channels that makes a step 1.5
+times as fast as a stem of full width followed by a residual block with stride 2, and costs 0.003 of
+accuracy after as many steps, a third of what the steps gained are worth.
 """
 
+import math
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -23,13 +26,7 @@ class ResNet(nn.Module):
 
     def __init__(self, section: NetworkSection, channels: int, num_outputs: int) -> None:
         super().__init__()
-        stride = min(2, section.stem_stride)
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, section.width, section.stem_kernel, stride, section.stem_kernel // 2, bias=False),
-            nn.BatchNorm2d(section.width),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, 2, 1) if section.stem_stride == 4 else nn.Identity(),
-        )
+        self.stem = _stem(section, channels)
         width = section.width
         blocks = []
         for block in section.blocks:
@@ -41,7 +38,9 @@ class ResNet(nn.Module):
         self.head = nn.Linear(width, num_outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         # A small head: the loss at initialisation is that of a model that knows nothing.
         nn.init.normal_(self.head.weight, std=0.01 / width**0.5)
         nn.init.zeros_(self.head.bias)
@@ -52,16 +51,32 @@ class ResNet(nn.Module):
         return out
 
 
+def _stem(section: NetworkSection, channels: int) -> nn.Sequential:
+    """Convolutions before the first block, by their stride in all: 1, 2 or 4."""
+    kernel, width = section.stem_kernel, section.width
+    if section.stem_stride == 1:
+        first: list[nn.Module] = []
+        last = nn.Conv2d(channels, width, kernel, 1, kernel // 2, bias=False)
+    else:
+        half = max(1, width // 2)
+        first = [
+            nn.Conv2d(channels, half, kernel, section.stem_stride // 2, kernel // 2),
+            nn.ReLU(inplace=True),
+        ]
+        last = nn.Conv2d(half, width, 3, 2, 1, bias=False)
+    return nn.Sequential(*first, last, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
 def smallest(info: DatasetInfo) -> NetworkSection:
-    """8 channels, one block a level; levels halve the image until 4 pixels or so are left."""
+    """8 channels after the stem, then one block a level; levels halve the image until 4 pixels or so are left."""
     resolution = info.resolution
-    stem_stride = 1 if resolution <= 48 else 2 if resolution <= 112 else 4
+    stem_stride = 1 if resolution < 16 else 2 if resolution <= 48 else 4
     size = -(-resolution // stem_stride)
-    strides = [2] if size >= 16 else [1]
-    while len(strides) < 2 or (len(strides) < 4 and size // 2 ** sum(s == 2 for s in strides) > 5):
-        strides.append(2)
-    blocks = tuple(Block(SMALLEST_WIDTH * 2**level, 3, stride) for level, stride in enumerate(strides))
-    return NetworkSection(family="resnet", width=SMALLEST_WIDTH, blocks=blocks, stem_stride=stem_stride)
+    levels = max(2, min(4, round(math.log2(size / 4)))) if stem_stride > 1 else 1
+    blocks = [Block(SMALLEST_WIDTH * 2 ** (level + 1), 3, 2) for level in range(levels)]
+    if stem_stride == 1:
+        blocks.insert(0, Block(SMALLEST_WIDTH))
+    return NetworkSection(family="resnet", width=SMALLEST_WIDTH, blocks=tuple(blocks), stem_stride=stem_stride)
 
 
 def wider(section: NetworkSection) -> NetworkSection | None:
@@ -73,17 +88,16 @@ def wider(section: NetworkSection) -> NetworkSection | None:
 
 
 def deeper(section: NetworkSection) -> list[NetworkSection]:
-    """One more block at the end of each level in turn; the trials choose its place and kernel."""
+    """One more block after the stem, or at the end of each level; the trials choose its place and kernel."""
     if len(section.blocks) >= DEEPEST:
         return []
-    ends = [i for i in range(len(section.blocks)) if i + 1 == len(section.blocks) or section.blocks[i + 1].stride > 1]
-    return [
-        replace(
-            section,
-            blocks=(*section.blocks[: end + 1], Block(section.blocks[end].width), *section.blocks[end + 1 :]),
-        )
-        for end in ends
+    blocks = section.blocks
+    places = [
+        (i, blocks[i - 1].width if i else section.width)
+        for i in range(len(blocks) + 1)
+        if i == len(blocks) or blocks[i].stride > 1
     ]
+    return [replace(section, blocks=(*blocks[:i], Block(width), *blocks[i:])) for i, width in places]
 
 
 def build(section: NetworkSection, info: DatasetInfo) -> nn.Module:

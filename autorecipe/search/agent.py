@@ -290,6 +290,7 @@ def _diagnosis(bench: Workbench, progress: Progress, plan: planner.Plan) -> tupl
         len(bench.dataset.splits.val),
         epochs,
         epochs * plan.finish / max(plan.trial, 1e-9),
+        progress.diverged,
     )
 
 

@@ -9,6 +9,7 @@ from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search import decide, studies
 from autorecipe.search.question import Answer, Question, recorded_result, sentence
 from autorecipe.search.workbench import Workbench, describe
+from autorecipe.training.evaluate import gain
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Progress:
     evidence: list[decide.Evidence] = field(default_factory=list)
     earlier: list[studies.Earlier] = field(default_factory=list)
     done: tuple[str, ...] = ()
+    diverged: float = 0.0
+    """Share of the last question's trials that diverged."""
 
 
 def accept(bench: Workbench, question: Question, answer: Answer, progress: Progress) -> None:
@@ -30,10 +33,10 @@ def accept(bench: Workbench, question: Question, answer: Answer, progress: Progr
     progress.incumbent = answer.recipe
     progress.runner_up = answer.runner_up
     progress.result = answer.result or progress.result
+    progress.diverged = answer.diverged
     if answer.evidence is not None:
         progress.evidence.append(answer.evidence)
-    fixed = {name: value for name, value in _flat(answer.recipe).items() if isinstance(value, (int, float, str, bool))}
-    progress.earlier.append(studies.Earlier(answer.decision.study, fixed))
+    progress.earlier.append(studies.Earlier(answer.decision.study, _flat(answer.recipe)))
     save_decisions(bench.run, progress.decisions)
     bench.say(
         "decision",
@@ -53,12 +56,24 @@ def recall(bench: Workbench, progress: Progress, decision: Decision) -> None:
     progress.result = recorded_result(bench, progress.incumbent) or progress.result
     other = decision.candidate if decision.chosen == decision.incumbent else decision.incumbent
     progress.runner_up = bench.run.load_recipe(other)
-    fixed = {n: v for n, v in _flat(progress.incumbent).items() if isinstance(v, (int, float, str, bool))}
-    progress.earlier.append(studies.Earlier(decision.study, fixed))
+    progress.earlier.append(studies.Earlier(decision.study, _flat(progress.incumbent)))
+    progress.diverged = 0.0
+    old, new = decision.scores.get("incumbent", ()), decision.scores.get("candidate", ())
+    if old and len(old) == len(new):  # seed variance is pooled over all questions, resumed or not
+        metric = bench.dataset.info.metric
+        differences = tuple(gain(metric, b, a) for a, b in zip(old, new, strict=True))
+        error = decide.error_of(metric, sum(old) / len(old))
+        progress.evidence.append(decide.Evidence(differences, 0.0, error))
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
-    return {f"{section}.{name}": value for section, fields in to_dict(recipe).items() for name, value in fields.items()}
+    """The scalar fields of a recipe by dotted name."""
+    return {
+        f"{section}.{name}": value
+        for section, fields in to_dict(recipe).items()
+        for name, value in fields.items()
+        if isinstance(value, (int, float, str, bool))
+    }
 
 
 def save_decisions(run: RunDir, decisions: list[Decision]) -> None:

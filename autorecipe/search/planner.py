@@ -93,17 +93,23 @@ def strength(recipe: Recipe) -> float:
     )
 
 
-def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float) -> float:
+PARAMS_PER_EXAMPLE = 100.0
+"""Parameters for each training example up to which more capacity has helped (with early stopping by the clock)."""
+
+
+def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, params_per_example: float = 0.0) -> float:
     """Expected relative gain of a candidate at the end of the finish, without any measurement.
 
     Args:
         incumbent: the recipe it would replace.
         candidate: the recipe.
         finish_epochs: epochs that the candidate will get in the finish.
+        params_per_example: parameters of the candidate for each training example.
     """
     prior = PRIORS[incumbent.data.modality]
     epochs = max(finish_epochs, 1e-3)
-    capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough)))
+    room = math.log(PARAMS_PER_EXAMPLE / max(params_per_example, 1e-3))
+    capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough), room))
     doublings = math.log2(candidate.network.width / incumbent.network.width) if incumbent.network.width else 0.0
     blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
     best = max(0.0, min(prior.most, math.log(epochs / prior.easy)))

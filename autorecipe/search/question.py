@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_record
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from autorecipe.search.workbench import (
     describe,
     epochs_of,
     measure_shape,
+    params_of,
     steps_for,
     use_shape,
     with_shape,
@@ -89,6 +91,8 @@ class Answer:
     result: TrainResult | None
     """A training run of the chosen recipe, for the diagnosis."""
     evidence: decide.Evidence | None
+    diverged: float = 0.0
+    """Share of the trials that diverged."""
 
 
 def ask_question(
@@ -132,7 +136,10 @@ def ask_question(
             bench.say("note", text="the time for this question is over: its last trials are left out")
             break
         _one_trial(bench, question, study, shapes, tried)
-    return _decide(bench, question, study, tried, pooled, begin)
+    answer = _decide(bench, question, study, tried, pooled, begin)
+    ended = studies.finished(study)
+    diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
+    return replace_record(answer, diverged=diverged / max(1, len(ended)))
 
 
 def incumbent_level(bench: Workbench, recipe: Recipe) -> float | None:
@@ -265,6 +272,7 @@ def _one_trial(
     result, session, _ = run_recipe(bench, recipe, splits.train, splits.val, at_rung=at_rung, deadline=limit)
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(splits.train)
     facts |= {"seconds": round(result.seconds, 3), "params": result.num_params, "curve": curve_rows(result)}
+    facts["state"] = result.state
     if result.reason:
         facts["reason"] = result.reason
     if result.state == "complete":
@@ -514,7 +522,8 @@ def _decide(
 
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
-    return prior_gain(incumbent, candidate, epochs)
+    examples = len(bench.dataset.splits.train)
+    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network) / examples)
 
 
 def _most_promising(

@@ -1,5 +1,6 @@
 """Search spaces: what each stage may try, from `search_spaces/*.yaml` or the user's copy."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from autorecipe.errors import InputError, did_you_mean
-from autorecipe.recipe import Recipe, field_names, from_dict, replace
+from autorecipe.recipe import Recipe, field_names, from_dict, get, replace
 from autorecipe.results import DatasetInfo
 
 FORMAT = 1
@@ -94,23 +95,41 @@ def _check(space: Space) -> None:
     for stage, content in space.stages.items():
         if stage not in STAGE_NAMES:
             raise InputError(f"unknown stage '{stage}': {did_you_mean(stage, STAGE_NAMES)}")
+        _check_growth(content, stage)
         for name, values in content.vary.items():
             _check_field(name, f"stages.{stage}.vary", allowed=(LR_FACTOR,))
             if isinstance(values, Mapping):
+                if name != LR_FACTOR and not isinstance(get(Recipe(), name), float):
+                    raise InputError(f"stages.{stage}.vary.{name} takes a list of choices, for it is not a real number")
                 _check_range(values, f"stages.{stage}.vary.{name}")
             elif not isinstance(values, list) or not values:
                 raise InputError(f"stages.{stage}.vary.{name} must be a list of choices or {{low, high, log}}")
-            elif name != LR_FACTOR:
+            else:
                 for value in values:
-                    replace(Recipe(), {name: value})
+                    _check_value(name, value, f"stages.{stage}.vary")
         for point in content.known:
             for name, value in point.items():
                 _check_field(name, f"stages.{stage}.known", allowed=(LR_FACTOR,))
-                if name != LR_FACTOR:
-                    replace(Recipe(), {name: value})
+                _check_value(name, value, f"stages.{stage}.known")
     for name, value in space.start.items():
         _check_field(name, "start")
         replace(Recipe(), {name: value})
+
+
+def _check_value(name: str, value: Any, where: str) -> None:
+    if name != LR_FACTOR:
+        replace(Recipe(), {name: value})
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InputError(f"{where}.{LR_FACTOR} must be a number above zero, found {value!r}")
+
+
+def _check_growth(content: StageSpace, stage: str) -> None:
+    if any(factor < 2 for factor in content.factors):
+        raise InputError(f"stages.{stage}.factors must be 2 or more, found {list(content.factors)}")
+    if any(kernel < 1 or kernel % 2 == 0 for kernel in content.kernels):
+        raise InputError(f"stages.{stage}.kernels must be odd, found {list(content.kernels)}")
+    if any(not 0 < width < math.inf for width in content.widths):
+        raise InputError(f"stages.{stage}.widths must be above zero, found {list(content.widths)}")
 
 
 def _check_field(name: str, where: str, allowed: tuple[str, ...] = ()) -> None:
@@ -123,7 +142,7 @@ def _check_range(values: Mapping[str, Any], where: str) -> None:
         if key not in ("low", "high", "log"):
             raise InputError(f"unknown key '{where}.{key}': {did_you_mean(str(key), ('low', 'high', 'log'))}")
     low, high = values.get("low"), values.get("high")
-    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not low < high:
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not -math.inf < low < high < math.inf:
         raise InputError(f"{where} needs numbers low < high, found low={low!r}, high={high!r}")
     if values.get("log") and low <= 0:
         raise InputError(f"{where}: a log range needs low > 0, found {low!r}")

@@ -38,6 +38,12 @@ STAGES = (
 """The order when nothing speaks against it; `finish` follows."""
 
 
+FEW_EPOCHS = 12.0
+"""In fewer epochs than these no network of ours has learned its training data by heart."""
+MANY_DIVERGED = 1 / 3
+"""Share of diverged trials that makes a question's training unstable."""
+
+
 @dataclass(frozen=True)
 class Transition:
     """A diagnosis after a stage that changes the order, or the recipe."""
@@ -103,7 +109,7 @@ def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, T
 
 
 def diagnose(
-    result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float
+    result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float, diverged: float = 0.0
 ) -> tuple[str, str]:
     """What the curves of the incumbent say, with the reason.
 
@@ -113,11 +119,14 @@ def diagnose(
         num_scored: held-out examples.
         epochs: of the run.
         finish_epochs: what the finish will have.
+        diverged: share of the last question's trials that diverged.
     """
     losses = [p.loss for p in result.curve if p.loss is not None]
     training = [p.train_loss for p in result.curve]
     if result.state == "diverged":
         return UNSTABLE, result.reason
+    if diverged >= MANY_DIVERGED:
+        return UNSTABLE, f"{diverged:.0%} of the last question's trials diverged"
     later = training[len(training) // 3 :]
     if len(later) > 2 and max(later) > 1.5 * max(training[0], 1e-9):
         return UNSTABLE, f"the training loss rose from {training[0]:.3g} to {max(later):.3g}"
@@ -131,7 +140,7 @@ def diagnose(
             f"the held-out loss rose from {min(losses):.3g} to {result.loss:.3g}, "
             f"while the training loss fell to {result.train_loss:.3g}"
         )
-    if gap < 0.1 * result.loss and finish_epochs < 3 * max(epochs, 1e-9):
+    if gap < 0.1 * result.loss and finish_epochs < FEW_EPOCHS:
         return (
             UNDERFITTING,
             f"training loss {result.train_loss:.3g} is hardly below the held-out loss {result.loss:.3g}",

@@ -145,7 +145,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     Args:
         bench: the workbench.
         recipe: its network and optimizer are measured, at the starting batch size.
-        share_seconds: one trial's share of time: the measurements take about as long.
+        share_seconds: one trial's share, in seconds or epochs: the measurements take about as much.
         fallback: learning rate when the range test gives none.
 
     Raises:
@@ -167,7 +167,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     else:  # no clock may decide: the plain numerics
         pinned = "fp32: pinned, since the budget is in epochs"
         numerics = Numerics("fp32", recipe.data.modality == "image", bench.hardware.threads, 0.0, pinned)
-        steps = 100
+        steps = int(np.clip(0.5 * share_seconds * len(bench.dataset.splits.train) / bench.space_batch, 0, 160))
     recipe = replace(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
     )
@@ -186,6 +186,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
             fallback=fallback,
             keep_going=bench.stop,
         )
+        bench.state.spent_epochs += (steps // seeds) * seeds * bench.space_batch / len(bench.dataset.splits.train)
     shape = Shape(
         found,
         numerics.step_seconds,

@@ -219,7 +219,10 @@ def train(
             total, count = 0.0, 0
         if finished:
             return
-    yield Look(session.step, session.seconds, 1.0, 0.0, (total + float(pending)) / max(1, count), session)
+    total += float(pending)
+    if not math.isfinite(total):
+        raise Diverged(f"the loss was not finite after {session.step} steps")
+    yield Look(session.step, session.seconds, 1.0, 0.0, total / max(1, count), session)
 
 
 @torch.no_grad()

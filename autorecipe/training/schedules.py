@@ -13,7 +13,7 @@ def lr_factor(section: ScheduleSection, progress: float) -> float:
     any length have seen the same learning rates, so their scores compare.
     """
     if progress < section.warmup:
-        return max(progress, 1e-3) / section.warmup
+        return min(1.0, max(progress, 1e-3) / section.warmup)
     if section.name == "constant":
         return 1.0
     if section.name == "cosine":
