@@ -262,7 +262,7 @@ def run_stage(
                 break
             recall(bench, progress, decision)
         else:
-            question = next_question(bench, stage, plan, progress)
+            question = next_question(bench, stage, plan, progress, asked)
             if question is None:
                 break
             if asked == 0:

@@ -10,7 +10,7 @@ from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.question import Alternative, Question
 from autorecipe.search.space import StageSpace
-from autorecipe.search.stages import Stage
+from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (
     LEAST_STEPS,
     Workbench,
@@ -31,8 +31,22 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
     return bench.budget.epochs - plan.finish - bench.state.spent_epochs
 
 
-def next_question(bench: Workbench, stage: Stage, plan: planner.Plan, progress: Progress) -> Question | None:
-    """The stage's next question, or None: nothing to ask, or no time to ask it."""
+LEAST_RUNS = {"width": 4.0, "depth": 5.0, "regularize": 6.0}
+"""Full runs that a stage's one question wants; a stage asks no second one at the cost of a later stage's first."""
+
+
+def next_question(
+    bench: Workbench, stage: Stage, plan: planner.Plan, progress: Progress, asked: int = 0
+) -> Question | None:
+    """The stage's next question, or None: nothing to ask, or no time to ask it.
+
+    Args:
+        bench: the workbench.
+        stage: which asks.
+        plan: shares of compute.
+        progress: where the search stands.
+        asked: questions that this stage has asked already.
+    """
     space = bench.space.stages.get("width" if stage.name == "regrow" else stage.name)
     if space is None:
         return None
@@ -45,6 +59,10 @@ def next_question(bench: Workbench, stage: Stage, plan: planner.Plan, progress: 
             "note",
             text=f"no time for the stage '{stage.name}': {max(0.0, left):.3g} {plan.unit} are left for questions",
         )
+        return None
+    later = sum(LEAST_RUNS.get(name, 0.0) for name in names_after(stage.name) if name not in progress.done)
+    if asked and left / share < LEAST_RUNS.get(stage.name, 0.0) + later:
+        bench.say("note", text=f"no further question of the stage '{stage.name}': the later stages want their time")
         return None
     own = Alternative(describe(incumbent.network), incumbent.network)
     number = len(progress.decisions) + 1

@@ -147,9 +147,7 @@ def log_ratio(error_old: float, error_new: float) -> float:
     return math.log(max(error_old, 1e-9) / max(error_new, 1e-9))
 
 
-def expected_final(result: Estimate | None, error: float, prior: float, fade: float) -> float:
-    """`foresee` for a decision's estimate; the prior alone if nothing was measured."""
-    if result is None:
-        return prior
+def expected_final(result: Estimate, error: float, prior: float, fade: float) -> float:
+    """`foresee` for a decision's estimate."""
     left = max(error - result.effect, 0.02 * error)
     return foresee(log_ratio(error, left), result.standard_error / error, prior, fade)

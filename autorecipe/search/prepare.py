@@ -20,7 +20,7 @@ from autorecipe.search.space import Space, load_space, modality_of, starting_cha
 from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
 from autorecipe.training.evaluate import DeviceData, score
-from autorecipe.training.hardware import find_hardware
+from autorecipe.training.hardware import find_hardware, use_threads
 from autorecipe.training.lr_range import PRIOR
 
 Say = Callable[..., None]
@@ -170,6 +170,8 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
 
 def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
     """Check the training loop; only a batch that cannot be overfitted stops the search."""
+    if bench.hardware.kind == "cpu" and bench.budget.timed:
+        use_threads(1)  # the baselines' process is at work beside this one
     with phase(bench, "checks"):
         seconds = 4.0 if bench.budget.seconds is None else min(10.0, 0.03 * bench.budget.seconds)
         tried = replace(recipe, {"optimizer.lr": PRIOR[recipe.optimizer.name][recipe.data.modality]})

@@ -38,6 +38,8 @@ NETWORK = "network"
 """The parameter that chooses between networks, where a question has several."""
 FACTOR_LOW, FACTOR_HIGH = 0.25, 4.0
 SEEDS = 2
+SEARCH_NOISE = 0.05
+"""Standard error of a log ratio of search scores: one seed each, and the winner was picked by them."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,8 @@ def _recipe_of(
     key = describe(recipe.network)
     if key not in shapes:
         carried = carried_lr(own_shape.lr_range.suggestion, question.incumbent.network, recipe.network)
-        shapes[key] = measure_shape(bench, recipe, question.share, fallback=carried)
+        like = own_shape if recipe.network.width == question.incumbent.network.width else None
+        shapes[key] = measure_shape(bench, recipe, question.share, carried, like)
     recipe = with_shape(recipe, shapes[key], factor)
     steps = steps_for(bench, recipe, shapes[key], question.share)
     return replace(recipe, {"training.steps": steps, "training.seed": bench.seed}), shapes[key]
@@ -478,7 +481,12 @@ def _decide(
     error = evidence.error if evidence else decide.error_of(metric, level)
     found = decide.estimate(evidence, pooled) if evidence else None
     prior = _prior(bench, question, incumbent, candidate)
-    expected = expected_final(found, error, prior, fading(question.share, question.finish))
+    fade = fading(question.share, question.finish)
+    if found is not None:
+        expected = expected_final(found, error, prior, fade)
+    else:
+        rough = log_ratio(error, decide.error_of(metric, tried.values[winner][0]))
+        expected = foresee(rough, SEARCH_NOISE, prior, fade)
     word, adopted = decide.verdict(found, expected, error)
     chosen = candidate if adopted else incumbent
     measured = (
@@ -495,7 +503,7 @@ def _decide(
     )
     reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
     if found is None:
-        reason += "; there was no room for two fresh seeds, so the shipped prior acts"
+        reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
     decision = Decision(
         **common,
         **measured,

@@ -90,6 +90,12 @@ TRANSITIONS = (
 )
 
 
+def names_after(stage: str) -> list[str]:
+    """The stages after `stage`, in their usual order."""
+    names = [s.name for s in STAGES]
+    return names[names.index(stage) + 1 :]
+
+
 def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, Transition | None]:
     """The stage after `stage`, and the transition that chose it, if one did.
 
@@ -98,11 +104,10 @@ def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, T
         diagnosis: of the incumbent.
         done: stages that have run; none runs twice.
     """
-    names = [s.name for s in STAGES]
     for transition in TRANSITIONS:
         if (transition.stage, transition.diagnosis) == (stage, diagnosis) and transition.go not in done:
             return transition.go, transition
-    for name in names[names.index(stage) + 1 :]:
+    for name in names_after(stage):
         if name not in done:
             return name, None
     return "finish", None

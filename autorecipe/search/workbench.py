@@ -22,7 +22,7 @@ from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, append_line, read_json, write_json
 from autorecipe.search.space import Space
 from autorecipe.training.evaluate import DeviceData
-from autorecipe.training.hardware import Hardware, Numerics, time_numerics, use_threads
+from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
 from autorecipe.training.lr_range import lr_range_test
 
@@ -139,7 +139,13 @@ def params_of(bench: Workbench, section: NetworkSection) -> int:
         return 2**62
 
 
-def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallback: float | None = None) -> Shape:
+def measure_shape(
+    bench: Workbench,
+    recipe: Recipe,
+    share_seconds: float,
+    fallback: float | None = None,
+    like: Shape | None = None,
+) -> Shape:
     """Step time, numerics and learning rate of a recipe's shape; measured once, then read from the run.
 
     Args:
@@ -147,6 +153,8 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
         recipe: its network and optimizer are measured, at the starting batch size.
         share_seconds: one trial's share, in seconds or epochs: the measurements take about as much.
         fallback: learning rate when the range test gives none.
+        like: facts of a network of the same width: its precision, layout and threads are taken over, and one short
+            sweep is enough.
 
     Raises:
         InputError: never for the user; a shape that does not fit in memory raises `OutOfMemory`.
@@ -162,7 +170,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     recipe = replace(recipe, {"training.batch_size": bench.space_batch})
     rows = bench.rows(bench.dataset.splits.train)
     if bench.budget.timed:
-        numerics = _time(bench, recipe, rows, share_seconds)
+        numerics = _time(bench, recipe, rows, share_seconds, like)
         steps = int(np.clip(0.5 * share_seconds / numerics.step_seconds, 0, 160))
     else:  # no clock may decide: the plain numerics
         pinned = "fp32: pinned, since the budget is in epochs"
@@ -171,7 +179,8 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     recipe = replace(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
     )
-    seeds = 2 if steps >= 100 else 1
+    seeds = 2 if steps >= 100 and like is None else 1
+    steps = min(80 if like is None else 40, steps // seeds)
     if steps < 24:
         value = fallback or recipe.optimizer.lr
         found = LRRange(value, "no time for a range test: carried over from the smaller network", flat=True)
@@ -181,12 +190,12 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
             bench.data,
             rows,
             bench.hardware,
-            steps=min(80, steps // seeds),
+            steps=steps,
             seeds=seeds,
             fallback=fallback,
             keep_going=bench.stop,
         )
-        bench.state.spent_epochs += (steps // seeds) * seeds * bench.space_batch / len(bench.dataset.splits.train)
+        bench.state.spent_epochs += steps * seeds * bench.space_batch / len(bench.dataset.splits.train)
     shape = Shape(
         found,
         numerics.step_seconds,
@@ -210,7 +219,7 @@ def measure_shape(bench: Workbench, recipe: Recipe, share_seconds: float, fallba
     return shape
 
 
-def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: float) -> Numerics:
+def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: float, like: Shape | None) -> Numerics:
     sessions: dict[tuple[str, bool], Any] = {}
 
     def run_steps(precision: str, channels_last: bool, count: int) -> None:
@@ -229,6 +238,9 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
                 del sessions[key]
                 return
 
+    if like is not None:
+        use_shape(bench, like)
+        return time_one(run_steps, bench.hardware, like.precision, like.channels_last, like.threads)
     return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware, 0.3 * share_seconds)
 
 

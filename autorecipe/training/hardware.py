@@ -1,5 +1,6 @@
 """What this machine is and what is fastest on it, timed where a clock may decide."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -119,17 +120,7 @@ def time_numerics(
     start = time.monotonic()
 
     def timed(option: tuple[str, bool]) -> float:
-        run_steps(*option, 2)
-        samples = []
-        for _ in range(3):
-            synchronize(hardware.device)
-            begin = time.perf_counter()
-            run_steps(*option, 3)
-            synchronize(hardware.device)
-            samples.append((time.perf_counter() - begin) / 3)
-            if time.monotonic() - start > budget_seconds:
-                break
-        return min(samples)  # another process may have held one of them up
+        return _step_seconds(run_steps, option, hardware.device, start + budget_seconds)
 
     use_threads(hardware.threads)
     timings: dict[tuple[str, bool], float] = {}
@@ -152,6 +143,32 @@ def time_numerics(
         use_threads(threads)
     chosen = f"{_name(best)}, {threads} thread{'s' if threads > 1 else ''}"
     return Numerics(best[0], best[1], threads, seconds, f"{chosen} chosen; a step takes: {told}")
+
+
+def time_one(
+    run_steps: Callable[[str, bool, int], None], hardware: Hardware, precision: str, channels_last: bool, threads: int
+) -> Numerics:
+    """Time a few steps in a precision and layout that are given."""
+    seconds = _step_seconds(run_steps, (precision, channels_last), hardware.device, math.inf)
+    told = f"{_name((precision, channels_last))}, as in the smaller network; a step takes {seconds * 1000:.1f} ms"
+    return Numerics(precision, channels_last, threads, seconds, told)
+
+
+def _step_seconds(
+    run_steps: Callable[[str, bool, int], None], option: tuple[str, bool], device: torch.device, deadline: float
+) -> float:
+    """Seconds of a step: the least of three samples, for another process may have held one of them up."""
+    run_steps(*option, 2)
+    samples = []
+    for _ in range(3):
+        synchronize(device)
+        begin = time.perf_counter()
+        run_steps(*option, 3)
+        synchronize(device)
+        samples.append((time.perf_counter() - begin) / 3)
+        if time.monotonic() > deadline:
+            break
+    return min(samples)
 
 
 def use_threads(threads: int) -> None:

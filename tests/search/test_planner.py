@@ -67,10 +67,6 @@ def test_log_ratios_are_relative_gains():
     assert math.isfinite(log_ratio(0.0, 0.1))
 
 
-def test_without_a_measurement_the_prior_is_expected():
-    assert expected_final(None, 0.1, 0.03, 0.4) == 0.03
-
-
 @given(st.floats(-0.09, 0.09), st.floats(-0.09, 0.09))
 def test_a_better_measurement_is_expected_to_be_better(first, second):
     low, high = sorted((first, second))
