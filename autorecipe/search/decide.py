@@ -19,6 +19,7 @@ TIE_SHARE = 0.02
 
 ADOPTED = "adopted"
 ADOPTED_ON_PRIOR = "adopted on the prior: not decided"
+ADOPTED_AGAINST_TRIALS = "adopted on the prior: worse in short trials"
 REJECTED = "rejected"
 TIE = "tie: kept the smaller"
 NOT_DECIDED = "not decided: kept the smaller"
@@ -106,7 +107,7 @@ def verdict(result: Estimate | None, expected_final: float, error: float) -> tup
     if result.p_better >= CLAIM:
         return (ADOPTED, True) if adopt else (KEPT_ON_PRIOR, False)
     if adopt:
-        return ADOPTED_ON_PRIOR, True
+        return (ADOPTED_AGAINST_TRIALS if result.p_better <= 1 - CLAIM else ADOPTED_ON_PRIOR), True
     if result.p_better <= 1 - CLAIM:
         return REJECTED, False
     margin = TIE_SHARE * error

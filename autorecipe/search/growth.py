@@ -92,6 +92,9 @@ def next_question(
     else:
         known = _distinct(({}, *space.known))
     trials, seeds = afford(stage, len(known), left / share, growth)
+    if trials < min(3, 1 + len(alternatives)):
+        bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
+        return None
     return Question(
         number,
         stage.name,
@@ -120,14 +123,14 @@ def _distinct(points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
 def afford(stage: Stage, known: int, runs: float, growth: bool) -> tuple[int, int]:
     """Trials and decision seeds that fit into so many full runs.
 
-    A sampled trial costs about half a run, since half of them are stopped early; the incumbent's own
+    A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
     trial is on record and costs nothing in growth questions.
     """
     trials, seeds = stage.trials, 2
     first = known - 1 if growth else known
 
     def cost(trials: int, seeds: int) -> float:
-        return first + 0.5 * max(0, trials - known) + 1.0 + 1.75 * seeds
+        return first + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds
 
     while trials > known and cost(trials, seeds) > runs:
         trials -= 1

@@ -16,8 +16,6 @@ class Stage:
     """One stage of the search."""
 
     name: str
-    share: float
-    """Share of the search's time, used to plan how many questions fit."""
     trials: int
     """Trials of one question."""
     failures: int
@@ -29,11 +27,11 @@ class Stage:
 
 
 STAGES = (
-    Stage("small", 0.15, 6, 1, 1, "how far does the smallest sensible network go?"),
-    Stage("width", 0.35, 5, 2, 6, "does a network twice as wide pay?"),
-    Stage("depth", 0.25, 5, 2, 6, "does one more block pay, and where?"),
-    Stage("regularize", 0.20, 8, 1, 1, "which regularization helps, and how strong?"),
-    Stage("regrow", 0.05, 4, 1, 1, "does the regularised network want more width?"),
+    Stage("small", 8, 1, 1, "how far does the smallest sensible network go?"),
+    Stage("width", 6, 2, 6, "does a network twice as wide pay?"),
+    Stage("depth", 6, 2, 6, "does one more block pay, and where?"),
+    Stage("regularize", 9, 1, 1, "which regularization helps, and how strong?"),
+    Stage("regrow", 5, 1, 1, "does the regularised network want more width?"),
 )
 """The order when nothing speaks against it; `finish` follows."""
 

@@ -89,7 +89,9 @@ def steepest(lrs: np.ndarray, losses: np.ndarray) -> float | None:
     slope = np.gradient(losses[: bottom + 1], np.log(lrs[: bottom + 1]))
     # The average lags behind the loss by about its window; the point is moved back by half of it.
     lag = round(0.5 / (1 - SMOOTHING))
-    at = max(0, int(slope.argmin()) - lag)
+    at = int(slope.argmin()) - lag
+    if at <= 0:  # steepest where nothing is learned yet: noise
+        return None
     return float(min(lrs[at], lrs[bottom] / 3))
 
 
