@@ -120,7 +120,12 @@ def kill_and_resume(
         lost |= {key for key, facts in before.items() if now.get(key) != facts}
         before = now
         done.append(
-            {"command": what[len(command()) :][0], "killed_after": wait and round(wait, 1), "finished": len(now)}
+            {
+                "command": what[len(command()) :][0],
+                "killed_after": wait and round(wait, 1),
+                "finished": len(now),
+                "code": code,
+            }
         )
         say(f"{done[-1]}" if code is None else f"ended by itself with {code}: {len(now)} trials finished")
         if code is not None:  # complete before all kills, or failed

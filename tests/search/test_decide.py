@@ -96,7 +96,7 @@ SURE, UNSURE, WORSE = (
         (UNSURE, 0.1, decide.ADOPTED_ON_PRIOR, True),
         (UNSURE, -0.1, decide.NOT_DECIDED, False),
         (WORSE, -0.1, decide.REJECTED, False),
-        (WORSE, 0.1, decide.ADOPTED_ON_PRIOR, True),
+        (WORSE, 0.1, decide.ADOPTED_AGAINST_TRIALS, True),
         (Estimate(0.0001, 0.001, (-0.001, 0.0012), 0.55), -0.1, decide.TIE, False),
         (Estimate(0.0001, 0.01, (-0.02, 0.02), 0.5), -0.1, decide.NOT_DECIDED, False),
         (None, 0.1, decide.ADOPTED_ON_PRIOR, True),

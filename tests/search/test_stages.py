@@ -75,8 +75,7 @@ def test_unstable_lowers_the_rate_and_clips():
 
 def test_stages_are_sensible():
     assert len(set(NAMES)) == len(NAMES)
-    assert sum(s.share for s in STAGES) == pytest.approx(1)
-    assert all(s.trials >= 2 and s.failures >= 1 and s.most >= 1 for s in STAGES)
+    assert all(s.trials >= 3 and s.failures >= 1 and s.most >= 1 for s in STAGES)
 
 
 def result(training, held_out, state="complete", train_loss=None, loss=None):
