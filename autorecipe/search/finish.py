@@ -15,7 +15,7 @@ from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json, write_text
 from autorecipe.search.baselines import Baseline
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, phase, use_shape
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
 from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -23,6 +23,8 @@ from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_sessi
 CHECKPOINT_SECONDS = 15.0
 """A killed finish loses no more than this."""
 LOOK_SECONDS = 1.0
+SLOW = 4.0
+"""Steps that take so many times as long as planned are held up by another process."""
 EXIT_SECONDS = 0.6
 """The process's own end."""
 
@@ -128,11 +130,15 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
         resumed=resumed,
     )
     last_saved = time.monotonic()
+    seen_step, seen_seconds = session.step, session.seconds
     try:
         for look in train(
             session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
         ):
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
+            if look.seconds - seen_seconds > SLOW * shape.step_seconds * (look.step - seen_step) > 0:
+                held_up(bench, "a step takes far longer than planned")
+            seen_step, seen_seconds = look.step, look.seconds
             if time.monotonic() - last_saved > CHECKPOINT_SECONDS and look.progress < 0.98:
                 save_session(session, bench.run.checkpoint)
                 bench.heartbeat()

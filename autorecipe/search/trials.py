@@ -12,7 +12,7 @@ from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
-from autorecipe.search.workbench import Workbench
+from autorecipe.search.workbench import Workbench, held_up
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -105,6 +105,7 @@ def run_recipe(
         free_memory(bench.hardware.device)
         return ended("out_of_memory", f"the network and its batch do not fit in memory: {error}"), None, None
     except TimeoutError:
+        held_up(bench, "a trial took more than twice its share")
         return ended("stopped", f"took longer than {deadline:.1f} s, twice its share"), session, None
     sample = rows[:: max(1, -(-len(rows) // RUNG_EXAMPLES))]
     seen = targets[sample.cpu().numpy()]

@@ -50,6 +50,8 @@ class State:
     best_score: float | None = None
     """Search score of the model on disk."""
     test_reads: int = 0
+    one_thread: bool = False
+    """Whether another process holds the threads up, so that one is used from here on."""
     stage: str = ""
     """What is being done now."""
 
@@ -247,7 +249,19 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
 def use_shape(bench: Workbench, shape: Shape) -> None:
     """Train the next run with the threads that are fastest for its shape."""
     if bench.hardware.kind == "cpu":
-        use_threads(shape.threads)
+        use_threads(1 if bench.state.one_thread else shape.threads)
+
+
+def held_up(bench: Workbench, why: str) -> None:
+    """Training takes far longer than planned: go on with one thread, if that may help.
+
+    Threads that wait for each other at every step come to a halt when another process wants a core.
+    """
+    threads = torch.get_num_threads()
+    if bench.hardware.kind == "cpu" and bench.hardware.vary_threads and threads > 1 and bench.budget.timed:
+        bench.state.one_thread = True
+        use_threads(1)
+        bench.say("note", text=f"{why}: another process wants the cores; from here on one thread instead of {threads}")
 
 
 def carried_lr(suggestion: float, old: NetworkSection, new: NetworkSection) -> float:
