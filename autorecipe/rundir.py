@@ -76,6 +76,11 @@ class RunDir:
         return self.path / "artifacts"
 
     @property
+    def checks(self) -> Path:
+        """What the checks of the training loop found."""
+        return self.artifacts / "checks.json"
+
+    @property
     def checkpoint(self) -> Path:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"

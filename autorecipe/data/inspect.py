@@ -96,9 +96,11 @@ def duplicates(
     pairs = duplicate_pairs(compared)
     if not len(pairs):
         return []
-    what = (
-        "images have the same pixels as another" if modality == "image" else "rows equal another in every used column"
-    )
+    one = len(pairs) == 1
+    if modality == "image":
+        what = f"image{' has' if one else 's have'} the same pixels as another"
+    else:
+        what = f"row{' equals' if one else 's equal'} another in every used column"
     shown = "; ".join(f"{names[b]} = {names[a]}" for a, b in pairs[:3])
     findings = [Finding("duplicates", f"{len(pairs):,} {what} ({shown})", "they stay")]
     split = np.zeros(len(targets), dtype=np.int8)

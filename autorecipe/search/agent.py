@@ -17,7 +17,7 @@ from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, locked, new_run_path, read_json, write_json
 from autorecipe.search import baselines as base
-from autorecipe.search import decide, planner
+from autorecipe.search import decide, planner, studies
 from autorecipe.search.finish import run_finish, score_saved
 from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
@@ -87,6 +87,11 @@ def run_search(
             saved = settings if settings.source is None else replace_record(settings, source=absolute(settings.source))
             write_json(run.settings, {"format": 1, **to_dict(saved)})
             bench = make_bench(settings, run, dataset, budget, clock, State(), say, stop, space_first)
+            if studies.study_summaries(bench.storage, run.name):
+                raise InputError(
+                    f"the storage holds studies of another run '{run.name}' already, and trials of both would mix; "
+                    "give --out a folder of another name"
+                )
             return _search(settings, bench, worker)
     finally:
         base.kill(worker)
@@ -162,7 +167,7 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                 bench.state.plan = {"batch_size": start.training.batch_size}
             else:
                 start = replace(start, {"training.batch_size": int(bench.state.plan["batch_size"])})
-            if resumed and (run.artifacts / "checks.json").exists():
+            if resumed and run.checks.exists():
                 bench.say("note", text="the checks of the training loop were passed before")
             elif bench.budget.timed and bench.clock.left() < SHORTEST:
                 bench.say("note", text="the budget is too short for the checks of the training loop")

@@ -13,7 +13,7 @@ from autorecipe.errors import Stopped
 from autorecipe.networks import build, num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.results import DatasetInfo
-from autorecipe.rundir import write_json, write_text
+from autorecipe.rundir import read_json, write_json, write_text
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
@@ -53,6 +53,7 @@ def write_summary(
             "confirm_kind": "cross-validated" if info.cross_validated else "held out",
             "metrics": {"test": dict(metrics or {})},
             "baselines": dict(baselines or {}),
+            "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
             "num_params": num_params(build(recipe.network, recipe.regularization, info, 0)),
             "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,

@@ -184,7 +184,7 @@ def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
             timed=bench.budget.timed,
             keep_going=bench.stop,
         )
-        write_json(bench.run.artifacts / "checks.json", checks)
+        write_json(bench.run.checks, checks)
     for check in checks:
         bench.say("check", **asdict(check))
         if check.name == "one batch can be overfitted" and not check.passed and check.decided and not settings.force:

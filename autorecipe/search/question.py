@@ -12,7 +12,7 @@ import numpy as np
 
 from autorecipe.recipe import NetworkSection, Recipe, dump_yaml, get, replace
 from autorecipe.results import CurvePoint, Decision, TrainResult
-from autorecipe.rundir import write_json, write_text
+from autorecipe.rundir import read_lines, write_json, write_text
 from autorecipe.search import decide, studies
 from autorecipe.search.finish import write_summary
 from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain
@@ -133,6 +133,7 @@ def ask_question(
     tried = Tried()
     for record in studies.finished(study):  # a resumed question
         _remember(bench, tried, record)
+    _mend_trials(bench, study)
     while len(studies.finished(study)) < question.trials:
         if bench.budget.timed and bench.clock.left() < question.finish + question.share and tried.values:
             bench.say("note", text="the time for this question is over: its last trials are left out")
@@ -371,6 +372,31 @@ def _tell_trial(
         reason=result.reason,
     )
     bench.heartbeat()
+
+
+def _mend_trials(bench: Workbench, study: studies.OpenStudy) -> None:
+    """Add trials to `trials.jsonl` that were told, but killed before they were written down."""
+    written = {(row["study"], row["number"]) for row in read_lines(bench.run.trials)}
+    for record in studies.finished(study):
+        if record.state == "failed" or (study.name, record.number) in written:
+            continue
+        attrs = record.attrs
+        append_trial(
+            bench,
+            {
+                "study": study.name,
+                "number": record.number,
+                "recipe": attrs.get("recipe_digest"),
+                "state": attrs.get("state", record.state),
+                "score": record.value,
+                "loss": attrs.get("loss"),
+                "rungs": {str(rung): value for rung, value in record.rungs.items()},
+                "steps": attrs.get("steps"),
+                "seconds": round(record.seconds, 3),
+                "reason": attrs.get("reason", ""),
+                "reused": bool(attrs.get("reused", False)),
+            },
+        )
 
 
 def _remember(bench: Workbench, tried: Tried, record: studies.TrialRecord) -> None:
@@ -639,9 +665,19 @@ def _write(
     return Answer(decision, chosen, runner_up, result, evidence)
 
 
+def _asked_of(decision: Decision, bench: Workbench) -> str:
+    """The question, with the one candidate that was compared: `width 16 -> 32`."""
+    old, new = (bench.run.load_recipe(digest).network for digest in (decision.incumbent, decision.candidate))
+    if old == new:
+        return decision.question
+    if old.width != new.width:
+        return f"{decision.stage} {old.width} -> {new.width}"
+    return f"{decision.question.rstrip('?')} ({describe(old)} -> {describe(new)})"
+
+
 def sentence(decision: Decision, bench: Workbench) -> str:
     """A decision in one plain sentence."""
-    text = f"{decision.question}: {decision.verdict}"
+    text = f"{_asked_of(decision, bench)}: {decision.verdict}"
     if decision.effect is None:
         return f"{text} ({decision.reason})"
     metric = bench.dataset.info.metric

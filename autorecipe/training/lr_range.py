@@ -139,4 +139,5 @@ def lr_range_test(
     # has worked elsewhere is pulled in, so that the known value can still be tried.
     value = float(np.clip(found, prior / 3, prior * 3))
     note = "" if value == found else f"; the steepest point {found:.2g} was held within 3x of the prior {prior:.2g}"
-    return LRRange(value, f"steepest descent of the median of {seeds} seeds{note}", *kept, spread=spread)
+    curve = f"the median of {seeds} sweeps" if seeds > 1 else "one sweep"
+    return LRRange(value, f"steepest descent of {curve}{note}", *kept, spread=spread)

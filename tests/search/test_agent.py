@@ -43,6 +43,7 @@ SUMMARY = {
     "confirm_kind",
     "metrics",
     "baselines",
+    "checks",
     "network",
     "num_params",
     "weights_sha256",
@@ -81,6 +82,7 @@ TRIAL = {"study", "number", "recipe", "state", "score", "loss", "rungs", "steps"
 VERDICTS = {
     "adopted",
     "adopted on the prior: not decided",
+    "adopted on the prior: worse in short trials",
     "rejected",
     "tie: kept the smaller",
     "not decided: kept the smaller",
@@ -226,6 +228,29 @@ def test_a_journal_that_was_cut_is_mended(searched, resumed, tmp_path):
     found = resumed(run.path)
     check_trials(found.run)
     assert read_json(run.summary)["status"] == "complete"
+
+
+def test_a_trial_killed_before_it_was_written_down_is_added(searched, resumed, tmp_path):
+    with pytest.raises(Stopped):
+        searched(stop=StopAfter(tmp_path / "run" / "trials.jsonl", 3), **SMALL)
+    run = open_run(tmp_path / "run")
+    before = read_lines(run.trials)
+    run.trials.write_text("".join(run.trials.read_text().splitlines(keepends=True)[:-1]))
+    found = resumed(run.path)
+    check_trials(found.run)
+    after = read_lines(run.trials)
+    lost = before[-1]
+    (again,) = [row for row in after if (row["study"], row["number"]) == (lost["study"], lost["number"])]
+    assert (again["recipe"], again["state"], again["score"]) == (lost["recipe"], lost["state"], lost["score"])
+
+
+def test_two_runs_of_one_name_do_not_share_a_storage(searched, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    with pytest.raises(Stopped):
+        searched(stop=StopAfter(tmp_path / "run" / "trials.jsonl", 1), storage=url, **SMALL)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="storage holds studies"):
+        searched(storage=url, **SMALL)
 
 
 def test_a_finished_run_wants_more_budget(searched, resumed):
