@@ -24,7 +24,9 @@ CHECKPOINT_SECONDS = 15.0
 """A killed finish loses no more than this."""
 LOOK_SECONDS = 1.0
 SLOW = 4.0
-"""Steps that take so many times as long as planned are held up by another process."""
+"""Steps that take so many times as long as planned are held up by another process, ..."""
+SLOW_LOOKS = 4
+"""... if they do at so many looks in a row."""
 EXIT_SECONDS = 0.6
 """The process's own end."""
 
@@ -131,14 +133,18 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
         resumed=resumed,
     )
     last_saved = time.monotonic()
-    seen_step, seen_seconds = session.step, session.seconds
+    seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
     try:
         for look in train(
             session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
         ):
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
             if look.seconds - seen_seconds > SLOW * shape.step_seconds * (look.step - seen_step) > 0:
-                held_up(bench, "a step takes far longer than planned")
+                slow_looks += 1
+                if slow_looks == SLOW_LOOKS:
+                    held_up(bench, "steps take far longer than planned")
+            else:
+                slow_looks = 0
             seen_step, seen_seconds = look.step, look.seconds
             if time.monotonic() - last_saved > CHECKPOINT_SECONDS and look.progress < 0.98:
                 save_session(session, bench.run.checkpoint)

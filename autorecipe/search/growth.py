@@ -31,8 +31,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
     return bench.budget.epochs - plan.finish - bench.state.spent_epochs
 
 
-LEAST_RUNS = {"width": 4.0, "depth": 5.0, "regularize": 6.0}
-"""Full runs that a stage's one question wants; a stage asks no second one at the cost of a later stage's first."""
+LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
+"""Full runs that a stage's one question wants; no stage takes them from a later one."""
 
 
 def next_question(
@@ -91,7 +91,7 @@ def next_question(
         known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
         known = _distinct(({}, *space.known))
-    trials, seeds = afford(stage, len(known), left / share, growth)
+    trials, seeds = afford(stage, len(known), max(3.0, left / share - later), growth)
     if trials < min(3, 1 + len(alternatives)):
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None

@@ -51,6 +51,8 @@ def plan_facts(plan: Plan) -> dict[str, float | str | int]:
 DECAY = 0.5
 """How fast a difference between recipes fades with compute: differences in err = a + b C^-c fade as C^-c.
 0.5 is a typical c while a network is far from its limit."""
+REGULARIZATION_DECAY = 1.0
+"""The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1
 """Relative effects in trials have about this standard deviation; noisier measurements are shrunk."""
 
@@ -74,7 +76,7 @@ class Prior:
 
 
 PRIORS = {
-    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.010, easy=5.0, most=3.0),
+    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0),
     "table": Prior(width=0.04, depth=0.010, enough=6.0, regularization=0.005, easy=20.0, most=2.5),
 }
 
@@ -121,9 +123,17 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
     )
 
 
-def fading(trial: float, finish: float) -> float:
-    """What is left at the end of the finish of a relative difference measured in trials."""
-    return float(max(1.0, finish / max(trial, 1e-9)) ** -DECAY)
+def fading(trial: float, finish: float, regularization: bool = False) -> float:
+    """What is left at the end of the finish of a relative difference measured in trials.
+
+    Args:
+        trial: compute of a trial.
+        finish: compute of the finish, in the same unit.
+        regularization: whether the strength of the regularization is what differs: then a trial of an epoch or
+            so shows what it costs and nothing of what it brings.
+    """
+    decay = REGULARIZATION_DECAY if regularization else DECAY
+    return float(max(1.0, finish / max(trial, 1e-9)) ** -decay)
 
 
 def foresee(measured: float, standard_error: float, prior: float, fade: float) -> float:

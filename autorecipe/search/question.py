@@ -15,7 +15,7 @@ from autorecipe.results import CurvePoint, Decision, TrainResult
 from autorecipe.rundir import read_lines, write_json, write_text
 from autorecipe.search import decide, studies
 from autorecipe.search.finish import write_summary
-from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain
+from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain, strength
 from autorecipe.search.space import LR_FACTOR, StageSpace, varied
 from autorecipe.search.trials import Reading, SeedRun, curve_rows, run_recipe, seed_run
 from autorecipe.search.workbench import (
@@ -507,7 +507,7 @@ def _decide(
     error = evidence.error if evidence else decide.error_of(metric, level)
     found = decide.estimate(evidence, pooled) if evidence else None
     prior = _prior(bench, question, incumbent, candidate)
-    fade = fading(question.share, question.finish)
+    fade = _fade(question, incumbent, candidate)
     if found is not None:
         expected = expected_final(found, error, prior, fade)
     else:
@@ -554,6 +554,12 @@ def _decide(
     )
 
 
+def _fade(question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+    """What is left of a measured difference between two recipes at the end of the finish."""
+    other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
+    return fading(question.share, question.finish, regularization=other)
+
+
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
     examples = len(bench.dataset.splits.train)
@@ -569,13 +575,12 @@ def _most_promising(
     metric = bench.dataset.info.metric
     level = incumbent_level(bench, incumbent)
     level = level if level is not None else float(np.median([score for score, _ in rivals.values()]))
-    fade = fading(question.share, question.finish)
 
     def promise(number: int) -> tuple[float, float]:
         score, loss = rivals[number]
         measured = log_ratio(decide.error_of(metric, level), decide.error_of(metric, score))
         prior = _prior(bench, question, incumbent, tried.recipes[number])
-        return foresee(measured, 0.0, prior, fade), -loss
+        return foresee(measured, 0.0, prior, _fade(question, incumbent, tried.recipes[number])), -loss
 
     return max(rivals, key=promise)
 

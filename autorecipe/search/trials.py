@@ -12,15 +12,10 @@ from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
-from autorecipe.search.workbench import Workbench, held_up
+from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
-
-RUNGS = (1 / 8, 1 / 4, 1 / 2)
-"""Shares of the steps at which a trial is read and may be stopped; all before the cooldown."""
-RUNG_EXAMPLES = 1000
-"""Examples scored at a rung; the end of a trial is scored on all of val."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def run_recipe(
     except TimeoutError:
         held_up(bench, "a trial took more than twice its share")
         return ended("stopped", f"took longer than {deadline:.1f} s, twice its share"), session, None
-    sample = rows[:: max(1, -(-len(rows) // RUNG_EXAMPLES))]
+    sample = rows[:: max(1, -(-len(rows) // SEEN_EXAMPLES))]
     seen = targets[sample.cpu().numpy()]
     outputs_seen = predict(session.readable, bench.data.inputs, sample, recipe, bench.stop)
     result = ended(

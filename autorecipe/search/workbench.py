@@ -26,6 +26,12 @@ from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time
 from autorecipe.training.loop import Diverged, start_session, train
 from autorecipe.training.lr_range import lr_range_test
 
+RUNGS = (1 / 8, 1 / 4, 1 / 2)
+"""Shares of the steps at which a trial is read and may be stopped; all before the cooldown."""
+RUNG_EXAMPLES = 1000
+"""Examples scored at a rung; the end of a trial is scored on all of val."""
+SEEN_EXAMPLES = 500
+"""Training examples scored at the end of a trial, for the diagnosis."""
 LEAST_STEPS = 12
 """A shape that cannot do so many steps in a trial's share is not tried."""
 
@@ -292,7 +298,11 @@ def steps_for(bench: Workbench, recipe: Recipe, shape: Shape, units: float) -> i
     if bench.budget.timed:
         # A step's time grows a little less than its batch.
         step = shape.step_seconds * (recipe.training.batch_size / bench.space_batch) ** 0.9
-        return max(1, int(units / step))
+        # Scoring is part of the share: a forward pass of so many examples, at a third of a step each.
+        val = len(bench.dataset.splits.val)
+        scored = len(RUNGS) * min(RUNG_EXAMPLES, val) + val + SEEN_EXAMPLES
+        scoring = scored / 3 / bench.space_batch * shape.step_seconds
+        return max(1, int(max(units - scoring, 0.5 * units) / step))
     return max(2, round(units * len(bench.dataset.splits.train) / recipe.training.batch_size))
 
 

@@ -113,3 +113,12 @@ def test_strength_counts_every_regularizer():
         ("mixup", 0.2),
     ):
         assert strength(replace(IMAGE, {f"regularization.{name}": value})) > 0
+
+
+def test_a_trial_says_less_about_regularization_than_about_size():
+    assert fading(1.0, 50.0, regularization=True) < fading(1.0, 50.0)
+    image = replace(Recipe(), {"data.modality": "image", "data.resolution": 28, "regularization.crop": 2})
+    bare = replace(image, {"regularization.crop": 0})
+    # A trial of an epoch likes the recipe without augmentation; with 20 epochs to come it is not believed.
+    fade = fading(1.0, 40.0, regularization=True)
+    assert foresee(0.25, 0.05, prior_gain(image, bare, 20.0), fade) < 0
