@@ -10,7 +10,7 @@ from autorecipe.errors import InputError
 from autorecipe.networks import family
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import LRRange
-from autorecipe.search.space import load_space, starting_changes
+from autorecipe.search.space import data_fields, load_space, starting_changes
 from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import find_hardware
@@ -74,14 +74,6 @@ def starting_recipe(dataset: Dataset) -> Recipe:
     """The smallest network with the shipped priors."""
     info = dataset.info
     space = load_space(info.modality)
-    described = {
-        "data.modality": info.modality,
-        "data.task": info.task,
-        "data.metric": info.metric,
-        "data.target": info.target,
-        "data.resolution": info.resolution,
-        "data.channels": info.channels,
-        "data.digest": info.digest,
-    }
+    described = data_fields(info)
     section = family(space.family).smallest(info)
     return replace(Recipe(), {"network": section, **starting_changes(space, info), **described})

@@ -16,7 +16,7 @@ from autorecipe.rundir import RunDir, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search import studies
 from autorecipe.search.settings import Settings
-from autorecipe.search.space import Space, load_space, modality_of, starting_changes
+from autorecipe.search.space import Space, data_fields, load_space, modality_of, starting_changes
 from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
 from autorecipe.training.evaluate import DeviceData, score
@@ -143,16 +143,7 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
         InputError: the user's recipe does not fit the data set.
     """
     info = bench.dataset.info
-    described = {
-        "data.modality": info.modality,
-        "data.task": info.task,
-        "data.metric": info.metric,
-        "data.target": info.target,
-        "data.resolution": info.resolution,
-        "data.channels": info.channels,
-        "data.split_seed": bench.seed,
-        "data.digest": info.digest,
-    }
+    described = data_fields(info, bench.seed)
     if settings.from_recipe is not None:
         recipe = load_recipe(settings.from_recipe)
         if (recipe.data.modality, recipe.data.task) != (info.modality, info.task):

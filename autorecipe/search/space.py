@@ -159,6 +159,20 @@ def varied(stage: StageSpace, info: DatasetInfo) -> dict[str, Any]:
     return fields
 
 
+def data_fields(info: DatasetInfo, split_seed: int = 0) -> dict[str, Any]:
+    """The recipe's fields that say what data it was made for."""
+    return {
+        "data.modality": info.modality,
+        "data.task": info.task,
+        "data.metric": info.metric,
+        "data.target": info.target,
+        "data.resolution": info.resolution,
+        "data.channels": info.channels,
+        "data.split_seed": split_seed,
+        "data.digest": info.digest,
+    }
+
+
 def starting_changes(space: Space, info: DatasetInfo) -> dict[str, Any]:
     """The fields of the starting recipe, fitted to the size of the data set."""
     changes = dict(space.start)

@@ -20,7 +20,6 @@ ENOUGH_STEPS = 120
 """A batch that is not overfitted after fewer steps than these had too little time."""
 OVERFIT_SHARE = 0.1
 """A batch counts as overfitted when its loss is below this share of the loss at the start."""
-LABELS = {"regression": "mean squared error of the scaled target"}
 
 
 def run_checks(
