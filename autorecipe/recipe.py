@@ -29,11 +29,13 @@ class DataSection:
     modality: str = "table"
     """`image` or `table`."""
     task: str = "multiclass"
-    """`binary`, `multiclass` or `regression`."""
+    """`binary`, `multiclass`, `multilabel` or `regression`."""
     metric: str = "accuracy"
     """The metric that decisions are taken in."""
     target: str = ""
     """The target's column, for tables."""
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto` (found from the data)."""
     resolution: int = 0
     """Side of the images in pixels; 0 for tables."""
     channels: int = 0
@@ -144,6 +146,8 @@ class RegularizationSection:
     """Whether images are mirrored left to right at random."""
     erase: float = 0.0
     """Share of images in which a random rectangle is erased (Zhong et al. 2020)."""
+    class_weights: float = 0.0
+    """How far rare classes count for more: 1 makes every class count alike, 0.5 takes the square root."""
     averaging: float = 0.0
     """Averaged weights: the window as a share of the steps so far."""
 
@@ -156,6 +160,8 @@ class FinishSection:
     """Average the predictions for an image and its mirror image."""
     temperature: float = 1.0
     """The logits are divided by it."""
+    thresholds: tuple[float, ...] = ()
+    """Probability from which on each label, or the second of two classes, is said; empty: 0.5."""
 
 
 @dataclass(frozen=True)

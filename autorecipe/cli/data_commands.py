@@ -11,7 +11,7 @@ import typer
 from autorecipe.cli import words
 from autorecipe.cli.curve import draw_curve
 from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, write_line
-from autorecipe.cli.options import Dataset, Device, Json, Keep, Metric, Resolution, Seed, Target, Task, Threads
+from autorecipe.cli.options import Dataset, Device, Json, Keep, Metric, Range, Resolution, Seed, Target, Task, Threads
 from autorecipe.cli.signals import stop_on_signals
 from autorecipe.cli.tables import show_table
 from autorecipe.clock import Budget, start_clock
@@ -27,6 +27,7 @@ def inspect(
     metric: Metric = "auto",
     keep: Keep = None,
     resolution: Resolution = None,
+    bounds: Range = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def inspect(
     """
     from autorecipe.data import ReadOptions, inspect_dataset
 
-    options = ReadOptions(target, task, metric, tuple(keep or ()), resolution, seed)
+    options = ReadOptions(target, task, metric, tuple(keep or ()), resolution, seed, bounds)
     info = inspect_dataset(dataset, options)
     if as_json:
         write_line(sys.stdout, json_line(info))
@@ -74,9 +75,12 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
         pairs = list(zip(info.classes, info.class_counts, strict=False))
         shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:12])
         more = f", and {len(pairs) - 12} more" if len(pairs) > 12 else ""
-        rows.append(("classes", f"{len(info.classes)}: {shown}{more}", ""))
+        kind = "labels" if info.task == "multilabel" else "classes"
+        rows.append((kind, f"{len(info.classes)}: {shown}{more}", ""))
     else:
-        rows.append(("target values", f"mean {words.number(info.target_mean)}, sd {words.number(info.target_std)}", ""))
+        scale = info.target_scale
+        logs = f" of log(1 + |y| / {words.number(scale.log_unit)})" if scale.log_unit else ""
+        rows.append(("target values", f"mean {words.number(scale.mean)}, sd {words.number(scale.std)}{logs}", ""))
     rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, folds), ("digest", info.digest[:12], "")]
     return rows
 

@@ -18,8 +18,19 @@ Run = Annotated[
     Path, typer.Argument(metavar="RUN", show_default=False, help="The folder of a run, such as runs/digits-1.")
 ]
 Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict, for tables.")]
-Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
-Metric = Annotated[str, typer.Option(help="The metric that decisions are taken in; auto: the task's usual one.")]
+Task = Annotated[str, typer.Option(help="auto, binary, multiclass, multilabel or regression.")]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="The metric that decisions are taken in, ours or scikit-learn's name; auto: the task's usual one."
+    ),
+]
+Range = Annotated[
+    str,
+    typer.Option(
+        "--range", metavar="LO,HI", help="Bounds of a number to predict; none: no bounds; auto: found from the data."
+    ),
+]
 Keep = Annotated[
     list[str] | None,
     typer.Option(metavar="COL", help="A column that stays although it looks like an identifier. Repeatable."),

@@ -15,6 +15,7 @@ from autorecipe.cli.options import (
     Metric,
     Out,
     Quiet,
+    Range,
     Resolution,
     Run,
     Seed,
@@ -61,6 +62,7 @@ def search(
     ] = None,
     keep: Keep = None,
     resolution: Resolution = None,
+    bounds: Range = "auto",
     reserve: Annotated[
         float, typer.Option(min=0.1, max=0.9, help="Share of the budget that is kept for the final training.")
     ] = 0.5,
@@ -97,6 +99,7 @@ def search(
             max_params=max_params,
             keep=tuple(keep or ()),
             resolution=resolution,
+            range=bounds,
             reserve=reserve,
             force=force,
         )

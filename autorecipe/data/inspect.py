@@ -6,10 +6,13 @@ import numpy as np
 import torch
 
 from autorecipe.data.modality import Splits
+from autorecipe.data.tasks import SEPARATOR, has_labels
 from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
+RARE = 10
+"""A label with fewer examples than this is named."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -24,6 +27,65 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
             f"class '{classes[most]}' has {counts[most]:,} examples and '{classes[least]}' has {counts[least]:,}",
             "every split has the classes in the same proportions; accuracy favours the large ones",
             "--metric macro_f1 counts every class alike",
+            warn=True,
+        )
+    ]
+
+
+def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple[str, ...]]) -> list[Finding]:
+    """Findings on the labels of a multilabel task: rare ones, examples without any, never more than one.
+
+    Args:
+        names: of the labels [L].
+        counts: examples of each [L], test left out.
+        sets: labels of each example.
+    """
+    found = []
+    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < RARE]
+    if rare:
+        found.append(
+            Finding(
+                "rare_labels",
+                f"{len(rare)} of {len(names)} labels have fewer than {RARE} examples: {', '.join(rare[:5])}",
+                "they stay, and will hardly be learned",
+                "give more examples of them, or take them out of the data",
+                warn=True,
+            )
+        )
+    none = sum(not some for some in sets)
+    if none:
+        found.append(
+            Finding(
+                "no_labels",
+                f"{none:,} of {len(sets):,} examples have no label",
+                "they are examples of none of them",
+                "remove them from the data, if their labels are merely unknown",
+            )
+        )
+    if all(len(some) == 1 for some in sets):
+        found.append(
+            Finding(
+                "single_labels",
+                "every example has exactly one label",
+                "each label is a question of its own, so a prediction may hold none or several",
+                "--task multiclass chooses exactly one",
+                warn=True,
+            )
+        )
+    return found
+
+
+def joined_classes(targets: np.ndarray) -> list[Finding]:
+    """A finding where most classes look like labels joined by `|`."""
+    if not has_labels(targets):
+        return []
+    joined = next(str(text) for text in targets if SEPARATOR in text)
+    return [
+        Finding(
+            "joined_labels",
+            f"most classes hold '{SEPARATOR}', such as '{joined}'",
+            "each combination is a class of its own",
+            "--task multilabel makes labels of its parts",
             warn=True,
         )
     ]
@@ -124,7 +186,7 @@ def duplicates(
                     warn=100 * len(rows) > total,
                 )
             )
-    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1).numpy()]
     if len(disagree):
         a, b = disagree[0]
         findings.append(

@@ -33,6 +33,8 @@ class ReadOptions:
     """Side of the images in pixels; None: chosen from the data."""
     seed: int = 0
     """Seed of the splits."""
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto` (found from the data)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Raw:
     inputs: Any
     """Images: uint8 array [N, H, W, C].  Tables: a DataFrame without the target."""
     targets: np.ndarray
-    """Classes as str array [N], or float64 [N] for regression."""
+    """Classes as str array [N], labels joined by `|` (str [N], empty: none), or float64 [N] for regression."""
     names: Sequence[str]
     """File (relative to the data set) or row number of each example."""
     given: np.ndarray
@@ -84,7 +86,7 @@ class Dataset:
     inputs: tuple[torch.Tensor, ...]
     """Images: (uint8 [N, C, H, W],).  Tables: (float32 numbers [N, F], int64 codes [N, K])."""
     targets: torch.Tensor
-    """int64 classes [N], or float32 targets [N] scaled to zero mean and unit variance."""
+    """int64 classes [N], float32 labels [N, L] of 0 and 1, or float32 targets [N] scaled by `info.target_scale`."""
     splits: Splits
     names: Sequence[str]
     preprocess: dict[str, Any]

@@ -9,7 +9,7 @@ from autorecipe.recipe import Block, Recipe, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.question import Alternative, Question
-from autorecipe.search.space import StageSpace
+from autorecipe.search.space import StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (
     LEAST_STEPS,
@@ -90,7 +90,7 @@ def next_question(
     if growth:
         known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
-        known = _distinct(({}, *space.known))
+        known = _distinct(({}, *known_points(space, bench.dataset.info)))
     trials, seeds = afford(stage, len(known), max(3.0, left / share - later), growth)
     if trials < min(3, 1 + len(alternatives)):
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")

@@ -48,6 +48,7 @@ def read_data(settings: Settings, source: object, say: Say, stop: Stop) -> Datas
         keep=settings.keep,
         resolution=settings.resolution,
         seed=settings.seed,
+        range=settings.range,
     )
     return load_dataset(settings.source if settings.source is not None else source, options, progress)
 

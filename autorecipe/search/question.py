@@ -15,7 +15,7 @@ from autorecipe.results import CurvePoint, Decision, TrainResult
 from autorecipe.rundir import read_lines, write_json, write_text
 from autorecipe.search import decide, studies
 from autorecipe.search.finish import write_summary
-from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain, strength
+from autorecipe.search.planner import expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.space import LR_FACTOR, StageSpace, varied
 from autorecipe.search.trials import Reading, SeedRun, curve_rows, run_recipe, seed_run
 from autorecipe.search.workbench import (
@@ -32,7 +32,8 @@ from autorecipe.search.workbench import (
     with_shape,
 )
 from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.evaluate import direction, gain, loss_of_each, unscale
+from autorecipe.training.evaluate import direction, gain
+from autorecipe.training.gains import example_gains
 
 NETWORK = "network"
 """The parameter that chooses between networks, where a question has several."""
@@ -511,7 +512,7 @@ def _decide(
     if found is not None:
         expected = expected_final(found, error, prior, fade)
     else:
-        rough = log_ratio(error, decide.error_of(metric, tried.values[winner][0]))
+        rough = decide.relative_gain(metric, level, tried.values[winner][0])
         expected = foresee(rough, SEARCH_NOISE, prior, fade)
     word, adopted = decide.verdict(found, expected, error)
     chosen = candidate if adopted else incumbent
@@ -578,7 +579,7 @@ def _most_promising(
 
     def promise(number: int) -> tuple[float, float]:
         score, loss = rivals[number]
-        measured = log_ratio(decide.error_of(metric, level), decide.error_of(metric, score))
+        measured = decide.relative_gain(metric, level, score)
         prior = _prior(bench, question, incumbent, tried.recipes[number])
         return foresee(measured, 0.0, prior, _fade(question, incumbent, tried.recipes[number])), -loss
 
@@ -625,35 +626,12 @@ def _measure(
     scores = {"incumbent": tuple(a.score for a, _ in pairs), "candidate": tuple(b.score for _, b in pairs)}
     differences = tuple(gain(metric, b.score, a.score) for a, b in pairs)
     error = decide.error_of(metric, float(np.mean(scores["incumbent"])))
-    values = [_example_gains(bench, a, b) for a, b in pairs]
+    info, targets = bench.dataset.info, bench.dataset.targets.numpy()
+    values = [example_gains(metric, targets[a.rows], a.outputs, b.outputs, info) for a, b in pairs]
     # Parts may overlap when there are few: the variance of the mean is then that of one part, not less.
     distinct = len({tuple(a.rows[:5].tolist()) for a, _ in pairs})
     variance = float(np.mean([decide.mean_variance(v) for v in values])) / distinct
-    return decide.Evidence(differences, variance, error), scores, sum(len(v) for v in values)
-
-
-def _example_gains(bench: Workbench, incumbent: SeedRun, candidate: SeedRun) -> np.ndarray:
-    """Each example's contribution to the difference in the metric, float [N].
-
-    Exact for means (accuracy, log loss, mae); the delta method for rmse and r2; for the others
-    (f1, roc_auc) that of the accuracy, which is of the same size.
-    """
-    info = bench.dataset.info
-    targets = bench.dataset.targets.numpy()[incumbent.rows]
-    if info.task == "regression":
-        truth = unscale(targets, info)
-        old, new = (np.abs(truth - unscale(run.outputs, info)) for run in (incumbent, candidate))
-        if info.metric == "mae":
-            return np.asarray(old - new)
-        squares = old**2 - new**2
-        if info.metric == "r2":
-            return np.asarray(squares / max(float(truth.var()), 1e-12))
-        return np.asarray(squares / (np.sqrt((old**2).mean()) + np.sqrt((new**2).mean()) + 1e-12))
-    if info.metric == "log_loss":
-        old, new = (loss_of_each(targets, run.outputs, info) for run in (incumbent, candidate))
-        return np.asarray(old - new)
-    right = [(run.outputs.argmax(1) == targets).astype(float) for run in (candidate, incumbent)]
-    return np.asarray(right[0] - right[1])
+    return decide.Evidence(differences, variance, error), scores, sum(len(a.rows) for a, _ in pairs)
 
 
 def _write(

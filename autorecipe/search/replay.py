@@ -57,6 +57,7 @@ def replay_recipe(
         device=device,
         threads=threads,
         resolution=section.resolution or None,
+        range=section.range,
     )
     dataset = read_data(settings, source, say, stop)
     if (dataset.info.modality, dataset.info.channels) != (section.modality, section.channels):

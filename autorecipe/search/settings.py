@@ -33,6 +33,8 @@ class Settings:
     max_params: int | None = None
     keep: tuple[str, ...] = ()
     resolution: int | None = None
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto`."""
     reserve: float = 0.5
     """Share of the budget kept for the finish."""
     force: bool = False

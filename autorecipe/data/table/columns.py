@@ -8,7 +8,6 @@ import pandas as pd
 
 from autorecipe.data.modality import Raw
 from autorecipe.data.table.encode import as_dates, as_numbers, factorize, looks_numeric
-from autorecipe.data.tasks import regression_scale
 from autorecipe.errors import InputError
 
 MOST_CODES = 1000
@@ -40,16 +39,14 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     if not columns:
         shown = "; ".join(f"'{column['name']}' {column['found']}" for column in dropped[:5])
         raise InputError(f"no column of '{raw.name}' can be learned from: {shown}. --keep COL keeps an identifier")
-    task = raw.facts["task"]
     return {
         "modality": "table",
-        "task": task,
+        "task": raw.facts["task"],
         "target": raw.facts["target"],
         "classes": list(raw.facts["classes"]),
         "inputs": list(frame.columns),
         "columns": columns,
         "dropped": dropped,
-        **regression_scale(raw.targets[rows], task),
     }
 
 

@@ -30,7 +30,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     for column in options.keep:
         if column not in frame.columns:
             raise InputError(f"--keep names no column: '{column}': {did_you_mean(column, frame.columns)}")
-    values, known = _target_values(frame[target])
+    values, known = _label_texts(frame[target]) if options.task == "multilabel" else _target_values(frame[target])
     if not known.all():
         missing = int(np.sum(~known))
         findings.append(
@@ -207,6 +207,12 @@ def _target_values(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     codes, texts = factorize(series)
     known = known & (codes >= 0)
     return np.asarray([*texts, ""], dtype=str)[codes], known
+
+
+def _label_texts(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Labels joined by `|`, str [N]; an empty cell is an example without a label, so all are there: bool [N]."""
+    codes, texts = factorize(series)
+    return np.asarray([*texts, ""], dtype=str)[codes], np.ones(len(series), dtype=bool)
 
 
 def _all_bool(series: pd.Series) -> bool:
