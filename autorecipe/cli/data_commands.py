@@ -52,9 +52,10 @@ def inspect(
         show_table(sys.stdout, ("", "found", "what is done", "to have it otherwise"), found)
     else:
         write_line(sys.stdout, "nothing odd was found")
-    column = f" --target {shlex.quote(info.target)}" if info.target and target else ""
+    asked = {"target": target, "task": task, "metric": metric, "range": bounds}
+    more = "".join(f" --{name} {shlex.quote(value)}" for name, value in asked.items() if value not in (None, "auto"))
     write_line(sys.stdout, "")
-    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{column} --budget 10m"))
+    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{more} --budget 10m"))
 
 
 def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:

@@ -109,13 +109,13 @@ def test_search_hands_over_every_option(agent: Any, tmp_path: Path, capsys: pyte
     out = tmp_path / "new"
     words = "search d.csv --target y --task regression --metric rmse --budget 90s --seed 3 --device cpu --threads 2"
     words += " --max-width 64 --max-depth 4 --max-params 1000 --keep a --keep b --resolution 32 --reserve 0.6 --force"
-    words += " --space s.yaml --from r.yaml --storage sqlite:///x.db"
+    words += " --space s.yaml --from r.yaml --storage sqlite:///x.db --range 0,9"
     assert run([*words.split(), "--out", str(out)]) == 0
     assert agent.settings == {
         "source": "d.csv", "target": "y", "task": "regression", "metric": "rmse", "budget": "90s", "seed": 3,
         "device": "cpu", "threads": 2, "max_width": 64, "max_depth": 4, "max_params": 1000, "keep": ("a", "b"),
         "resolution": 32, "reserve": 0.6, "force": True, "space": "s.yaml", "from_recipe": "r.yaml",
-        "storage": "sqlite:///x.db",
+        "storage": "sqlite:///x.db", "range": "0,9",
     }  # fmt: skip
     assert agent.out == out
     assert agent.clock.limit == 90
