@@ -8,7 +8,7 @@ from autorecipe.networks import family
 from autorecipe.recipe import Block, Recipe, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
-from autorecipe.search.question import Alternative, Question
+from autorecipe.search.points import Alternative, Question
 from autorecipe.search.space import StageSpace
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (

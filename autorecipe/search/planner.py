@@ -48,9 +48,12 @@ def plan_facts(plan: Plan) -> dict[str, float | str | int]:
     return asdict(plan)
 
 
-DECAY = 0.5
+DECAY = 0.75
 """How fast a difference between recipes fades with compute: differences in err = a + b C^-c fade as C^-c.
-0.5 is a typical c while a network is far from its limit."""
+On Fashion-MNIST 32 channels are 0.2 worse than 16 (log ratio of errors) after 8 s and 0.04 better after 280 s:
+with 0.5 the short trials would still outweigh the prior, and no network would grow."""
+HORIZON = 0.32
+"""The best learning rate falls as steps^-0.32 (Bjorck et al. 2024, "Scaling Optimal LR Across Token Horizons")."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1
@@ -150,6 +153,17 @@ def foresee(measured: float, standard_error: float, prior: float, fade: float) -
     """
     shrunk = measured * NOISE**2 / (NOISE**2 + standard_error**2) if abs(measured) < 3 * standard_error else measured
     return fade * shrunk + (1 - fade) * prior
+
+
+def lr_for_steps(lr: float, measured: int, planned: int) -> float:
+    """The learning rate for a run of other length than the one in which it was found best.
+
+    Args:
+        lr: best in a run of `measured` steps.
+        measured: steps of that run.
+        planned: steps of the run to come.
+    """
+    return float(f"{lr * (max(1, planned) / max(1, measured)) ** -HORIZON:.3g}")
 
 
 def log_ratio(error_old: float, error_new: float) -> float:
