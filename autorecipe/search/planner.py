@@ -85,14 +85,17 @@ PRIORS = {
 
 
 def strength(recipe: Recipe) -> float:
-    """Regularization in units: one is a light change, such as dropout 0.1 or a shift by 1/14 of an image."""
+    """Regularization in units: one is a light change, such as dropout 0.1 or a shift by 1/14 of an image.
+
+    Flips are left out: whether a mirrored image keeps its class is the data's to say, so they are adopted on
+    measurements alone.
+    """
     section = recipe.regularization
     crop = section.crop / max(1.0, recipe.data.resolution / 14) if recipe.data.resolution else 0.0
     return (
         section.dropout / 0.1
         + section.label_smoothing / 0.05
         + min(2.0, crop)
-        + float(section.flip)
         + section.erase / 0.25
         + section.mixup / 0.2
     )

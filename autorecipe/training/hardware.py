@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autorecipe.errors import InputError, did_you_mean
 
-ONE_THREAD_SLOWER = 1.1
+ONE_THREAD_SLOWER = 1.2
 """One thread is preferred to all of them while a step takes at most so many times as long."""
 
 

@@ -109,11 +109,15 @@ def test_strength_counts_every_regularizer():
         ("dropout", 0.2),
         ("label_smoothing", 0.1),
         ("crop", 2),
-        ("flip", True),
         ("erase", 0.25),
         ("mixup", 0.2),
     ):
         assert strength(replace(IMAGE, {f"regularization.{name}": value})) > 0
+
+
+def test_no_prior_speaks_for_flips():
+    flipped = replace(IMAGE, {"regularization.flip": True})
+    assert prior_gain(IMAGE, flipped, 1000) == 0
 
 
 def test_a_trial_says_less_about_regularization_than_about_size():
