@@ -52,8 +52,10 @@ DECAY = 0.75
 """How fast a difference between recipes fades with compute: differences in err = a + b C^-c fade as C^-c.
 On Fashion-MNIST 32 channels are 0.2 worse than 16 (log ratio of errors) after 8 s and 0.04 better after 280 s:
 with 0.5 the short trials would still outweigh the prior, and no network would grow."""
-HORIZON = 0.32
-"""The best learning rate falls as steps^-0.32 (Bjorck et al. 2024, "Scaling Optimal LR Across Token Horizons")."""
+HORIZON = 0.2
+"""The best learning rate falls as steps^-0.2.  Bjorck et al. 2024, "Scaling Optimal LR Across Token Horizons", find
+0.32 for language models; on Fashion-MNIST the rates that win trials of 8 s are 0.009 to 0.026, and in 280 s 0.009
+is ahead of 0.003."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1

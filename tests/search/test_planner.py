@@ -136,5 +136,5 @@ def test_the_learning_rate_falls_with_the_steps(lr, measured, planned):
     assert lr_for_steps(moved, planned, measured) == pytest.approx(lr, rel=0.02)
 
 
-def test_thirty_times_the_steps_want_a_third_of_the_learning_rate():
-    assert lr_for_steps(0.009, 300, 9500) == pytest.approx(0.003, rel=0.02)
+def test_thirty_times_the_steps_want_half_of_the_learning_rate():
+    assert lr_for_steps(0.009, 300, 9600) == pytest.approx(0.0045, rel=0.02)
