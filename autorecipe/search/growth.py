@@ -5,11 +5,11 @@ from dataclasses import replace as replace_record
 from typing import Any
 
 from autorecipe.networks import family
-from autorecipe.recipe import Block, Recipe, replace
+from autorecipe.recipe import Block, Recipe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.points import Alternative, Question
-from autorecipe.search.space import StageSpace
+from autorecipe.search.space import LR_FACTOR, StageSpace
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (
     LEAST_STEPS,
@@ -90,9 +90,9 @@ def next_question(
     if growth:
         known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
-        known = _distinct(({}, *space.known))
+        known = ({}, *_other_points(incumbent, space.known))
     trials, seeds = afford(stage, len(known), max(3.0, left / share - later), growth)
-    if trials < min(3, 1 + len(alternatives)):
+    if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
     return Question(
@@ -111,11 +111,12 @@ def next_question(
     )
 
 
-def _distinct(points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Points without repetition."""
+def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Points that are not the incumbent itself, without repetition."""
     kept: list[dict[str, Any]] = []
     for point in points:
-        if point not in kept:
+        changes = any(name == LR_FACTOR or get(incumbent, name) != value for name, value in point.items())
+        if changes and point not in kept:
             kept.append(point)
     return tuple(kept)
 
