@@ -33,6 +33,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
 """Full runs that a stage's one question wants; no stage takes them from a later one."""
+OVERHEAD = 1.2
+"""What a question takes over the steps of its runs: range tests, timings, scoring, saving."""
 
 
 def next_question(
@@ -128,10 +130,10 @@ def afford(stage: Stage, known: int, runs: float, growth: bool) -> tuple[int, in
     trial is on record and costs nothing in growth questions.
     """
     trials, seeds = stage.trials, 2
-    first = known - 1 if growth else known
 
     def cost(trials: int, seeds: int) -> float:
-        return first + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds
+        whole = min(known, trials) - growth
+        return OVERHEAD * (whole + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds)
 
     while trials > known and cost(trials, seeds) > runs:
         trials -= 1
