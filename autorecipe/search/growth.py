@@ -129,19 +129,16 @@ def afford(stage: Stage, known: int, runs: float, growth: bool) -> tuple[int, in
     A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
     trial is on record and costs nothing in growth questions.
     """
-    trials, seeds = stage.trials, 2
 
     def cost(trials: int, seeds: int) -> float:
         whole = min(known, trials) - growth
         return OVERHEAD * (whole + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds)
 
-    while trials > known and cost(trials, seeds) > runs:
-        trials -= 1
-    if cost(trials, seeds) > runs:
-        seeds = 0
-    while trials > 2 and cost(trials, seeds) > runs:
-        trials -= 1
-    return trials, seeds
+    for seeds, fewest in ((2, min(known, stage.trials)), (0, 2)):
+        for trials in range(stage.trials, fewest - 1, -1):
+            if cost(trials, seeds) <= runs:
+                return trials, seeds
+    return 2, 0
 
 
 def _fits(bench: Workbench, recipe: Recipe, share: float, carried: float) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Estimate
 
-FULL_RUNS = 34.0
+FULL_RUNS = 38.0
 """Full trial runs that the search's time is cut into: with half of the sampled trials stopped early, about
 eight for `small`, six for each of three or four growth questions, seven for `regularize`, the rest for
 learning-rate range tests."""
