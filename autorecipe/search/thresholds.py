@@ -11,12 +11,14 @@ import numpy as np
 from autorecipe.data.metrics import METRICS, gain
 from autorecipe.results import DatasetInfo
 from autorecipe.training.evaluate import probabilities, score
-from autorecipe.training.metrics import count, of_counts
+from autorecipe.training.metrics import count, of_classes, of_counts
 
 GRID = 33
 """Thresholds that are looked at, at even quantiles of the probabilities."""
 ENOUGH = 20
 """A label with fewer positives, or negatives, takes the threshold of all."""
+MOST = 200_000
+"""Probabilities that are looked at; more of them would cost a second and more."""
 
 
 def worth_choosing(info: DatasetInfo) -> bool:
@@ -35,6 +37,8 @@ def choose_thresholds(targets: np.ndarray, outputs: np.ndarray, info: DatasetInf
         outputs: its logits.
         info: the task and the metric.
     """
+    few = slice(None, None, max(1, outputs.size // MOST))
+    targets, outputs = targets[few], outputs[few]
     if not worth_choosing(info) or len(targets) < 2 * ENOUGH:
         return (), ""
     half = np.arange(len(targets)) % 2 == 0
@@ -74,14 +78,17 @@ def fit_thresholds(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, 
     size = int(chances.shape[1])
 
     def level(value: float) -> float:
-        found = gain(info.metric, score(info.metric, targets, outputs, info, (value,) * size), 0.0)
-        return found if math.isfinite(found) else -math.inf
+        said = chances >= value
+        if info.task == "multilabel":
+            found = of_classes(info.metric, targets, said, size)
+        else:
+            found = of_classes(info.metric, targets, said[:, 0].astype(np.int64), 2)
+        return gain(info.metric, found, 0.0) if math.isfinite(found) else -math.inf
 
     common: float = max(_grid(chances.reshape(-1)), key=level)
     if way == "all":
         return (common,) * size
-    chosen = [common] * size
-    truth = targets.astype(bool)
+    chosen, truth = [common] * size, targets.astype(bool)
     counts = count(truth, chances >= common, size)  # [3, L]
     for label in range(size):
         positives = int(truth[:, label].sum())
