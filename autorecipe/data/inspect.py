@@ -11,7 +11,7 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-RARE = 10
+FEW_POSITIVES = 10
 """A label with fewer examples than this is named."""
 _CHUNK_BYTES = 1 << 25
 
@@ -41,12 +41,12 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
         sets: labels of each example.
     """
     found = []
-    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < RARE]
+    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < FEW_POSITIVES]
     if rare:
         found.append(
             Finding(
                 "rare_labels",
-                f"{len(rare)} of {len(names)} labels have fewer than {RARE} examples: {', '.join(rare[:5])}",
+                f"{len(rare)} of {len(names)} labels have fewer than {FEW_POSITIVES} examples: {', '.join(rare[:5])}",
                 "they stay, and will hardly be learned",
                 "give more examples of them, or take them out of the data",
                 warn=True,
