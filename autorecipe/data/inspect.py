@@ -41,7 +41,7 @@ def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Find
     return [
         Finding(
             "rare_classes",
-            f"{len(rare):,} of {len(classes):,} classes have only a few examples outside of test ({shown})",
+            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
             "they stay; they are hardly learned, and their scores are chance",
             "add examples of them, or merge or remove these classes",
             warn=True,

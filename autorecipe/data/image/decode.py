@@ -19,6 +19,8 @@ MOST_PIXELS = 89_478_485
 """An image that declares more pixels is refused before it is decoded (where Pillow begins to warn)."""
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
+REFUSED = ("declares more than", "larger than", "no plain file")
+"""How reasons begin for which a file is not even tried."""
 _CHUNK_BYTES = 1 << 24
 _SMALL_FILE = 4096
 _SAMPLE = 256
@@ -199,6 +201,8 @@ def _plain(image: Image.Image, deep: tuple[float, float] | None) -> Image.Image:
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
         values = (values - low) * (255 / (high - low))
         return Image.fromarray(np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8))
+    if image.mode == "LAB":
+        return image.convert("RGB")  # Pillow has no way from it to grey
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

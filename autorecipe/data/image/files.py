@@ -85,11 +85,11 @@ def load_files(listing: Listing, resolution: int | None, progress: Progress) -> 
 
 
 def by_reason(broken: dict[str, str]) -> str:
-    """Files that cannot be read, by the reason, each with a count and examples; the rarest reason first."""
+    """Files that cannot be read, by the reason, with examples: what was refused first, then the rarest reason."""
     groups: dict[str, list[str]] = {}
     for name, why in broken.items():
         groups.setdefault(why, []).append(name)
-    order = sorted(groups, key=lambda why: len(groups[why]))
+    order = sorted(groups, key=lambda why: (not why.startswith(decode.REFUSED), len(groups[why])))
     told = []
     for why in order[:_GROUPS]:
         names = groups[why]

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from autorecipe.data.image.labelled import File, named_files
-from autorecipe.data.image.labels import label_file, names_files
+from autorecipe.data.image.labels import NAME, label_file, names_files
 from autorecipe.data.image.walk import holds_image, is_hidden, look
 from autorecipe.errors import InputError
 from autorecipe.results import Finding
@@ -57,6 +57,12 @@ class Listing:
         return Listing(
             self.root, files, self.labels[kept], self.given[kept], self.stats[kept], self.column, self.findings
         )
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that a path means: its own, or that of a label file with images beside it."""
+    means_folder = path.name.lower() == NAME and path.is_file() and names_files(path) and holds_image(path.parent)
+    return path.parent if means_folder else path
 
 
 def explain(folder: Path) -> str | None:
@@ -114,9 +120,10 @@ def list_dataset(root: Path, target: str | None = None) -> Listing:
             found, column, odd = named_files(table, target)
         else:
             found, odd = _class_files(place)
-            if not found:
-                odd = [_ignored(place, "has neither labels.csv nor class folders with images")]
-        findings += odd
+        if found:
+            findings += [replace(finding, found=f"in {prefix}: {finding.found}") for finding in odd] if prefix else odd
+        else:
+            findings.append(_ignored(place, "has neither labels.csv nor class folders with images"))
         files += [(prefix + name, size, time, label) for name, size, time, label in found]
         given += [split] * len(found)
     if not splits and column:
@@ -165,12 +172,12 @@ def _class_files(place: Path) -> tuple[list[File], list[Finding]]:
             nested.append(name)
     empty = [name for name, inside in files.items() if not inside]
     odd = [
-        *_some("loose_images", loose, "images lie in no class folder", "they were left out"),
-        *_some("nested_images", nested, "images lie deeper than their class folder", "its name is their class"),
-        *_some("empty_class_folder", empty, "class folders hold no image", "no class was made of them"),
-        *_some("other_files", tree.others, "files or links are no images by their name", "they were left out"),
-        *_some("hidden_files", tree.hidden, "files or folders are hidden or the system's own", "they were left out"),
-        *_some("closed_folder", tree.closed, "folders may not be opened", "they were left out", warn=True),
+        *_some("loose_images", loose, "images in no class folder", "they were left out"),
+        *_some("nested_images", nested, "images deeper than in their class folder", "its name is their class"),
+        *_some("empty_class_folder", empty, "folders without an image", "no class was made of them"),
+        *_some("other_files", tree.others, "files or links that are no images by their name", "they were left out"),
+        *_some("hidden_files", tree.hidden, "files and folders that are hidden or the system's", "they were left out"),
+        *_some("closed_folder", tree.closed, "folders that may not be opened", "they were left out", warn=True),
     ]
     return [file for folder in sorted(files) for file in files[folder]], odd
 
@@ -178,7 +185,7 @@ def _class_files(place: Path) -> tuple[list[File], list[Finding]]:
 def _some(kind: str, names: Iterable[str], what: str, done: str, warn: bool = False) -> list[Finding]:
     names = list(names)
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [Finding(kind, f"{len(names):,} {what} ({shown})", done, warn=warn)] if names else []
+    return [Finding(kind, f"{what}: {len(names):,} ({shown})", done, warn=warn)] if names else []
 
 
 def _ignored(path: Path, why: str) -> Finding:

@@ -15,7 +15,7 @@ from autorecipe.data.hold import hold
 from autorecipe.data.image import decode
 from autorecipe.data.image.arrays import image_layout, to_pixels
 from autorecipe.data.image.files import by_reason, load_files
-from autorecipe.data.image.folder import Listing, check_classes, explain, list_dataset
+from autorecipe.data.image.folder import Listing, check_classes, explain, folder_of, list_dataset
 from autorecipe.data.image.labelled import target_of, what_is_asked
 from autorecipe.data.image.measure import SAMPLE, Sample, check_resolution, choose_shape
 from autorecipe.data.image.walk import SUFFIXES, is_image, look
@@ -38,7 +38,7 @@ def detect(source: Source) -> str | None:
         return f"'{bundled}' is a bundled set of images" if BUNDLED[bundled] == "image" else None
     path = path_of(source)
     if path is not None:
-        return explain(path) if path.is_dir() else None
+        return explain(folder_of(path)) if folder_of(path).is_dir() else None
     arrays = arrays_of(source)
     if arrays is None or is_frame(arrays[0]):
         return None
@@ -55,7 +55,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     check_resolution(options.resolution)
     path = path_of(source)
     if path is not None and bundled_of(source) is None:
-        return _read_folder(path, options, progress)
+        return _read_folder(folder_of(path), options, progress)
     if bundled_of(source):
         from sklearn.datasets import load_digits
 
@@ -103,7 +103,7 @@ def _read_folder(path: Path, options: ReadOptions, progress: Progress) -> Raw:
     findings = list(loaded.findings)
     lost = sorted(set(planned.classes) - set(found.classes))
     if lost:
-        text = f"no image of {len(lost)} classes can be read ({', '.join(lost[:3])})"
+        text = f"classes of which no image can be read: {len(lost):,} ({', '.join(lost[:3])})"
         findings.append(Finding("lost_classes", text, "these classes were left out", warn=True))
     facts = {
         "resolution_reason": loaded.reason,
@@ -238,11 +238,11 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         file.unlink()  # its pages stay as long as they are mapped
     told = {names[i]: why for i, why in sorted(broken.items())}
     if len(told) == len(names):
-        raise InputError(f"none of the {len(names):,} images can be read: {by_reason(told)}")
+        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}")
     if told:
         shown = "; ".join(f"{name}: {why}" for name, why in list(told.items())[:_MOST_NAMED])
         more = f"; and {len(told) - _MOST_NAMED:,} more" if len(told) > _MOST_NAMED else ""
-        text = f"{len(told):,} of {len(names):,} images cannot be read and have no prediction: {shown}{more}"
+        text = f"images that cannot be read and have no prediction: {len(told):,} of {len(names):,} ({shown}{more})"
         warnings.warn(text, InputWarning, stacklevel=2)
     return [name for name in names if name not in told], images.transpose(0, 2, 3, 1)
 

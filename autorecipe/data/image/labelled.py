@@ -39,7 +39,7 @@ def named_files(path: Path, target: str | None) -> tuple[list[File], str, list[F
     if missing:
         shown = "; ".join(f"line {rows.lines[i]}: {rows.files[i]}" for i in missing[:3])
         raise InputError(
-            f"{path} names {len(missing):,} files of {len(names):,} that are not in {path.parent} ({shown}). "
+            f"{path} names files that are not in {path.parent}: {len(missing):,} of {len(names):,} ({shown}). "
             "Put them there, or remove these lines; a name has its suffix, and is relative to the folder of the file"
         )
     if base:
@@ -47,12 +47,13 @@ def named_files(path: Path, target: str | None) -> tuple[list[File], str, list[F
     files, copies = _unique(found, rows, path)
     if copies:
         shown = ", ".join(f"line {rows.lines[i]}: {rows.files[i]}" for i in copies[:3])
-        text = f"{path.name} names {len(copies):,} images again, with the same label ({shown})"
+        text = f"images that {path.name} names again, with the same label: {len(copies):,} ({shown})"
         findings.append(Finding("named_twice", text, "each is taken once"))
     taken = {name for name, _, _, _ in files}
     spare = [name for name, _, _ in tree.images if name not in taken]
     if spare:
-        text = f"{len(spare):,} images are not named in {path.name} ({', '.join(spare[:3])})"
+        more = ", ..." if len(spare) > 3 else ""
+        text = f"images that {path.name} does not name: {len(spare):,} ({', '.join(spare[:3])}{more})"
         findings.append(Finding("unlabelled_images", text, "they were left out"))
     return files, rows.column, findings
 
@@ -194,7 +195,7 @@ def what_is_asked(labels: Sequence[str], wanted: str, where: str) -> Asked:
     empty = np.array([not label for label in labels])
     if wanted == "multilabel" or (wanted == "auto" and any(JOINER in label for label in labels)):
         count = int(empty.sum())
-        text = f"{count:,} images in {where} have no label"
+        text = f"images without a label in {where}: {count:,} of {len(labels):,}"
         none = Finding("no_label", text, "they count as having none of the labels")
         return Asked(True, False, np.ones(len(labels), dtype=bool), (none,) if count else ())
     missing = empty | np.array([label.lower() in _NOTHING for label in labels])
@@ -208,7 +209,7 @@ def what_is_asked(labels: Sequence[str], wanted: str, where: str) -> Asked:
     if missing.all():
         raise InputError(f"{where} has no label: its {len(labels):,} rows leave it empty")
     count = int(missing.sum())
-    text = f"{count:,} of {len(labels):,} images in {where} have no label"
+    text = f"images without a label in {where}: {count:,} of {len(labels):,}"
     dropped = Finding("missing_labels", text, "they were left out", warn=True)
     return Asked(False, numbers, ~missing, (dropped,) if count else ())
 
@@ -222,6 +223,11 @@ def target_of(labels: np.ndarray, asked: Asked, wanted: str, column: str) -> Tar
     if asked.multilabel:
         sets = [split(label) for label in labels]
         classes = sort_classes(sorted({label for labels in sets for label in labels}))
+        if len(classes) < 2:
+            raise InputError(
+                f"'{column}' has {len(classes)} label in {len(sets):,} images; the task multilabel needs two or more, "
+                f"joined by '{JOINER}', such as 'cat{JOINER}dog'"
+            )
         values = np.empty(len(sets), dtype=object)
         values[:] = [joined(labels) for labels in sets]
         reason = "as asked" if wanted == "multilabel" else f"labels in '{column}' are joined by '{JOINER}'"

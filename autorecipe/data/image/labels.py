@@ -103,6 +103,7 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
 
 def _text(data: bytes, path: Path) -> tuple[str, list[Finding]]:
     """The text of a file's bytes, and a finding where they are not UTF-8."""
+    found: list[Finding] = []
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", errors="replace")
     else:
@@ -113,9 +114,7 @@ def _text(data: bytes, path: Path) -> tuple[str, list[Finding]]:
             where = f"{path.name} is not UTF-8 at line {line:,}, byte {error.start:,}: 0x{data[error.start]:02x}"
             convert = f"iconv -f ENCODING -t UTF-8 {path.name} converts it"
             text = data.decode("latin-1")
-            found = [Finding("encoding", where, "it was read as Latin-1", convert, warn=True)]
-        else:
-            found = []
+            found.append(Finding("encoding", where, "it was read as Latin-1", convert, warn=True))
     if "\0" in text:
         raise InputError(f"{path} is no text: it holds zero bytes; give a CSV file with the columns filename,label")
     return text, found
@@ -169,6 +168,9 @@ def _label_column(header: list[str], target: str | None, path: Path) -> int:
                 return i
         names = ", ".join(name for name in header if name)
         raise InputError(f"{path} has no column 'label'; it has: {names}. To take another: --target COLUMN")
-    if target not in header or header.index(target) == _file_column(header):
+    exact = [i for i, name in enumerate(header) if name == target]
+    near = [i for i, name in enumerate(header) if _plain(name) == _plain(target)]
+    fitting = [i for i in exact + near if i != _file_column(header)]
+    if not fitting:
         raise InputError(f"{path} has no column '{target}' of labels: {did_you_mean(target, filter(None, header))}")
-    return header.index(target)
+    return fitting[0]
