@@ -10,8 +10,8 @@ Dataset = Annotated[
     typer.Argument(
         metavar="DATASET",
         show_default=False,
-        help="A folder of class folders of images or with labels.csv, a CSV, TSV or Parquet file, a folder with train.* "
-        "and test.*, or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
+        help="A folder of class folders of images or with labels.csv, a CSV, TSV or Parquet file, a folder with "
+        "train.* and test.*, or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
     ),
 ]
 Run = Annotated[

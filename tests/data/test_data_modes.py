@@ -92,6 +92,14 @@ def test_transparent_pixels_are_white(tmp_path):
     assert np.array_equal(decoded(tmp_path / "p.png"), expected)
     Image.fromarray(np.where(hole, 1, RAMP // 2).astype(np.uint8)).save(tmp_path / "key.png", transparency=1)
     assert np.array_equal(decoded(tmp_path / "key.png"), expected)
+    large = Image.fromarray(
+        np.dstack([np.full((64, 64, 3), 40), np.kron(~hole, np.full((4, 4), 255))]).astype(np.uint8)
+    )
+    large.save(tmp_path / "large.png")
+    assert np.abs(decoded(tmp_path / "large.png").astype(int) - np.where(hole, 255, 40))[6, 6] == 0
+    on_white = Image.alpha_composite(Image.new("RGBA", (64, 64), "white"), large).convert("L")
+    same = decode.fit(on_white, Shape(16, 1))[:, :, 0]
+    assert np.abs(decoded(tmp_path / "large.png").astype(int) - same).max() <= 2
     half = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
     half.save(tmp_path / "half.png")
     assert abs(int(decoded(tmp_path / "half.png", 3, 8)[0, 0, 0]) - 127) <= 1

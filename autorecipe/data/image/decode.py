@@ -53,8 +53,10 @@ def decode(blob: bytes, shape: Shape) -> np.ndarray:
 
 def fit(image: Image.Image, shape: Shape) -> np.ndarray:
     """An image -> uint8 [R, R, C]: short side to R, middle cut out."""
-    side = shape.resolution
-    image = to_grey(image, shape.deep) if shape.channels == 1 else to_rgb(image, shape.deep)
+    side, wanted = shape.resolution, "L" if shape.channels == 1 else "RGB"
+    image = eight_bits(image, shape.deep)
+    if image.mode in ("L", "RGB"):
+        image = flat(image, wanted)
     if image.size != (side, side):
         width, height = image.size
         short = min(width, height)
@@ -62,7 +64,7 @@ def fit(image: Image.Image, shape: Shape) -> np.ndarray:
         image = image.resize(
             (side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short), reducing_gap=2.0
         )
-    return np.asarray(image, dtype=np.uint8).reshape(side, side, shape.channels)
+    return np.asarray(flat(image, wanted), dtype=np.uint8).reshape(side, side, shape.channels)
 
 
 def decode_all(
@@ -176,38 +178,34 @@ class quiet(warnings.catch_warnings):  # noqa: N801
         warnings.simplefilter("ignore")
 
 
-def to_grey(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
-    """An image of any mode -> `L`."""
-    image = _plain(image, deep)
-    return image if image.mode == "L" else image.convert("L")
-
-
-def to_rgb(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
-    """An image of any mode -> `RGB`."""
-    image = _plain(image, deep)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
 def is_deep(image: Image.Image) -> bool:
     """Whether an image has more than 8 bits a channel."""
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def _plain(image: Image.Image, deep: tuple[float, float] | None) -> Image.Image:
-    """An image of 8 bits a channel, with white behind transparent pixels."""
+def eight_bits(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
+    """An image of any mode as one of `L`, `RGB`, `LA` or `RGBA`, or of another without transparency."""
     if is_deep(image):
         # Pillow's own conversion cuts 16-bit images off at 255.
         low, high = deep or (0.0, 1.0 if image.mode == "F" else 65535.0)
         values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
         values = (values - low) * (255 / (high - low))
         return Image.fromarray(np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8))
-    if image.mode == "LAB":
-        return image.convert("RGB")  # Pillow has no way from it to grey
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+    # Pillow has no way from LAB to grey.
+    return image if image.mode in ("L", "RGB") else image.convert("RGB" if image.mode != "1" else "L")
+
+
+def flat(image: Image.Image, wanted: str) -> Image.Image:
+    """An image of eight bits in the wanted mode, with white behind transparent pixels.
+
+    It comes after the resizing: that costs less, and gives the same, since Pillow weighs colours by their alpha.
+    """
+    if image.mode in ("LA", "RGBA"):
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image)
-    return image
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image if image.mode == wanted else image.convert(wanted)
 
 
 def _upright(image: Image.Image) -> Image.Image:

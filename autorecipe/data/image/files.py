@@ -92,9 +92,9 @@ def by_reason(broken: dict[str, str]) -> str:
     order = sorted(groups, key=lambda why: (not why.startswith(decode.REFUSED), len(groups[why])))
     told = []
     for why in order[:_GROUPS]:
-        names = groups[why]
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        told.append(f"{', '.join(names[:3])}{more}: {why}")
+        names, most = groups[why], 20 if why.startswith(decode.REFUSED) else 3
+        more = f" and {len(names) - most:,} more" if len(names) > most else ""
+        told.append(f"{', '.join(names[:most])}{more}: {why}")
     return "; ".join(told) + (f"; and {len(order) - _GROUPS} other reasons" if len(order) > _GROUPS else "")
 
 

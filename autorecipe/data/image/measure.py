@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from autorecipe.data.image.decode import Shape, is_deep, open_image, quiet, to_rgb
+from autorecipe.data.image.decode import Shape, eight_bits, flat, is_deep, open_image, quiet
 from autorecipe.errors import InputError
 
 LADDER = (8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128, 192, 256)
@@ -84,7 +84,7 @@ def _is_grey(image: Image.Image) -> bool:
     image.draft("RGB", (64, 64))
     if max(image.size) > _LOOK:
         image = image.resize((min(_LOOK, image.width), min(_LOOK, image.height)), Image.Resampling.NEAREST)
-    pixels = np.asarray(to_rgb(image), dtype=np.int16)
+    pixels = np.asarray(flat(eight_bits(image), "RGB"), dtype=np.int16)
     return bool(np.ptp(pixels, axis=2).max() <= _GREY_TOLERANCE)
 
 
