@@ -128,9 +128,9 @@ def test_training_is_the_same(image_folder, monkeypatch, changes):
 
 def test_a_whole_search_runs_and_says_the_same(image_folder, searched, monkeypatch):
     root = image_folder(count=40, size=(8, 8))
-    plain = searched("plain", source=str(root), budget="12epochs")
+    plain = searched("plain", source=str(root), budget="6epochs")
     monkeypatch.setenv("AUTORECIPE_MEMORY_CAP", "0")
-    streamed = searched("streamed", source=str(root), budget="12epochs")
+    streamed = searched("streamed", source=str(root), budget="6epochs")
     assert [f["name"] for f in streamed.heard.of("finding")] == ["streamed"]
     (first,), (second,) = plain.heard.of("result"), streamed.heard.of("result")
     assert first["scores"] == second["scores"]
