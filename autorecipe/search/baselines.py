@@ -26,7 +26,7 @@ SHARE = 0.05
 LONGEST = 60.0
 MOST_NUMBERS = 20_000_000
 """Most entries of the training matrix handed over; more rows are sampled."""
-CHUNK = 2048
+CHUNK = 256
 """Rows whose features are computed at once."""
 
 

@@ -255,7 +255,7 @@ def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     while pixels.shape[1] * smaller**2 > _MOST_FEATURES:
         smaller -= 1
     parts = []
-    for chunk in torch.split(pixels, 4096):
+    for chunk in torch.split(pixels, max(1, _CHUNK_BYTES // max(1, pixels[:1].numel()))):
         part = chunk.float() / 255
         if smaller < side:
             part = torch.nn.functional.adaptive_avg_pool2d(part, smaller)
