@@ -11,8 +11,8 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-FEW_POSITIVES = 10
-"""A label with fewer examples than this is named."""
+RARE = 10
+"""A class or label with fewer examples than this may be too rare to be learned."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -32,6 +32,24 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
     ]
 
 
+def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    """A finding where a class has fewer than ten examples, and less than a quarter of what is usual here."""
+    most = min(RARE, float(np.median(counts)) / 4 if counts else 0.0)
+    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < most)
+    if not rare:
+        return []
+    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    return [
+        Finding(
+            "rare_classes",
+            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
+            "they stay; they are hardly learned, and their scores are chance",
+            "add examples of them, or merge or remove these classes",
+            warn=True,
+        )
+    ]
+
+
 def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple[str, ...]]) -> list[Finding]:
     """Findings on the labels of a multilabel task: rare ones, examples without any, never more than one.
 
@@ -41,12 +59,12 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
         sets: labels of each example.
     """
     found = []
-    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < FEW_POSITIVES]
+    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < RARE]
     if rare:
         found.append(
             Finding(
                 "rare_labels",
-                f"{len(rare)} of {len(names)} labels have fewer than {FEW_POSITIVES} examples: {', '.join(rare[:5])}",
+                f"{len(rare)} of {len(names)} labels have fewer than {RARE} examples: {', '.join(rare[:5])}",
                 "they stay, and will hardly be learned",
                 "give more examples of them, or take them out of the data",
                 warn=True,
@@ -141,9 +159,10 @@ def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     equal = np.ones(len(pairs), dtype=bool)
     for tensor in tensors:
         rows = tensor.reshape(len(tensor), -1)
-        for start in range(0, len(pairs), 4096):
-            left, right = torch.from_numpy(pairs[start : start + 4096]).T
-            equal[start : start + 4096] &= (rows[left] == rows[right]).all(dim=1).numpy()
+        step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
+        for start in range(0, len(pairs), step):
+            left, right = torch.from_numpy(pairs[start : start + step]).T
+            equal[start : start + step] &= (rows[left] == rows[right]).all(dim=1).numpy()
     return pairs[equal].astype(np.int64)
 
 

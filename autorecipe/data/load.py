@@ -115,7 +115,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         digest=str(raw.facts["digest"]),
         **_table_facts(inputs, preprocess, splits.train),
     )
-    return Dataset(info, inputs, targets, splits, raw.names, preprocess)
+    return Dataset(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
 
 
 def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:
@@ -230,7 +230,12 @@ def _about_classes(raw: Raw, task: str, classes: tuple[str, ...], counts: tuple[
     if task == "multilabel":
         return inspect.labels(classes, counts, split_labels(raw.targets))
     ordered = [] if raw.facts.get("sorted_by_layout") else inspect.class_order(raw.targets)
-    return [*inspect.imbalance(classes, counts), *inspect.joined_classes(raw.targets), *ordered]
+    return [
+        *inspect.imbalance(classes, counts),
+        *inspect.rare_classes(classes, counts),
+        *inspect.joined_classes(raw.targets),
+        *ordered,
+    ]
 
 
 def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], train: np.ndarray) -> dict[str, Any]:

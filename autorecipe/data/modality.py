@@ -44,9 +44,9 @@ class Raw:
     modality: str
     name: str
     inputs: Any
-    """Images: uint8 array [N, H, W, C].  Tables: a DataFrame without the target."""
+    """Images: uint8 array [N, H, W, C], a `np.memmap` if they stay on disk.  Tables: a DataFrame without the target."""
     targets: np.ndarray
-    """Classes as str array [N], labels joined by `|` (str [N], empty: none), or float64 [N] for regression."""
+    """Classes as str [N]; sorted labels joined by `|` as object [N] (empty: none); float64 [N] for regression."""
     names: Sequence[str]
     """File (relative to the data set) or row number of each example."""
     given: np.ndarray
@@ -91,6 +91,8 @@ class Dataset:
     names: Sequence[str]
     preprocess: dict[str, Any]
     """Raw input -> tensors, as plain data (`preprocess.json`)."""
+    streamed: bool = False
+    """Whether the inputs stay on disk and are read as they are needed."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Target:
     task: str
     reason: str
     values: np.ndarray
-    """Classes as str array [N]; labels joined by `|`, sorted (str [N]); or float64 [N] for regression."""
+    """Classes as str [N]; sorted labels joined by `|` as object [N]; or float64 [N] for regression."""
     classes: tuple[str, ...]
     """Classes or labels, sorted; by value if all are whole numbers. Empty for regression."""
 
@@ -43,7 +43,7 @@ def infer_target(values: np.ndarray, wanted: str, name: str, known_classes: str 
     if len(values) == 0:
         raise InputError(f"the target '{name}' has no values; give examples with targets")
     if wanted == "multilabel":
-        return _labels(values, name)
+        return label_target(class_texts(values), name, "as asked")
     numbers = _as_numbers(values)
     found, reason = ("classes", known_classes) if known_classes else _infer(values, numbers, name)
     if wanted == "regression":
@@ -148,8 +148,10 @@ def split_labels(values: Sequence[str] | np.ndarray) -> list[tuple[str, ...]]:
 
 
 def join_labels(labels: Sequence[Sequence[str]]) -> np.ndarray:
-    """The labels of each example as one text: str [N]."""
-    return np.asarray([SEPARATOR.join(some) for some in labels], dtype=str)
+    """The labels of each example as one text: object [N], for a few may be many times as long as the others."""
+    joined = np.empty(len(labels), dtype=object)
+    joined[:] = [SEPARATOR.join(some) for some in labels]
+    return joined
 
 
 def has_labels(texts: np.ndarray) -> bool:
@@ -208,14 +210,23 @@ def labels_of_flags(flags: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return join_labels([sorted(name.strip() for name in np.asarray(names)[row]) for row in chosen])
 
 
-def _labels(values: np.ndarray, name: str) -> Target:
-    """The targets of a multilabel task."""
-    sets = split_labels(class_texts(values))
+def label_target(values: Sequence[str] | np.ndarray, name: str, reason: str) -> Target:
+    """The targets of a multilabel task.
+
+    Args:
+        values: labels of each example, joined by `|`; nothing: it has none.
+        name: the target's name, for messages.
+        reason: why it is this task.
+
+    Raises:
+        InputError: fewer than two labels in all.
+    """
+    sets = split_labels(values)
     labels = sort_classes(sorted({label for some in sets for label in some}))
     if len(labels) < 2:
-        found = f"one label, '{labels[0]}'" if labels else "no labels"
+        found = f"one label, '{labels[0]}'," if labels else "no labels"
         raise InputError(
             f"the target '{name}' has {found} in {len(sets):,} examples; the task multilabel needs two or more, "
             f"joined by '{SEPARATOR}', such as 'cat{SEPARATOR}dog'"
         )
-    return Target("multilabel", "as asked", join_labels(sets), labels)
+    return Target("multilabel", reason, join_labels(sets), labels)
