@@ -42,13 +42,14 @@ def search(
     Args:
         data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`.
         budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
-        target: the target's column, for tables.
+        target: the target's column, for tables; `"a,b,c"` for columns of 0 and 1, a label each.
         task: `auto`, `binary`, `multiclass` or `regression`.
         metric: `auto` or a metric's name.
         out: the run's folder; None: `runs/DATASET-N`.
         seed: seed of splits, sampler and training.
         say: told everything that happens, as `say(kind, **facts)`; None: silence.
-        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`.
+        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`,
+            `drop=("id",)`, `group="patient"` or `time="day"`.
 
     Raises:
         InputError: data or an option is wrong.

@@ -18,6 +18,10 @@ class InputError(AutoRecipeError, ValueError):
     """The user's input is wrong: data, option, recipe, space file (exit code 2)."""
 
 
+class InputWarning(UserWarning):
+    """Something about the user's input that does not stop what was asked, such as a column that is ignored."""
+
+
 class CheckFailed(AutoRecipeError):
     """The training loop cannot overfit one batch, so no score could be trusted (exit code 3)."""
 

@@ -49,6 +49,13 @@ class DatasetInfo:
     bins: tuple[tuple[float, ...], ...] = ()
     """Quantile edges of each numeric feature after scaling, for piecewise-linear embeddings."""
     target: str = ""
+    group: str = ""
+    """Column of what belongs together, as `--group` says."""
+    time: str = ""
+    """Column that orders the rows, as `--time` says."""
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Columns that stay, and that are left out, as the user said."""
     target_mean: float = 0.0
     target_std: float = 1.0
     cross_validated: bool = False

@@ -11,7 +11,21 @@ import typer
 from autorecipe.cli import words
 from autorecipe.cli.curve import draw_curve
 from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, write_line
-from autorecipe.cli.options import Dataset, Device, Json, Keep, Metric, Resolution, Seed, Target, Task, Threads
+from autorecipe.cli.options import (
+    Dataset,
+    Device,
+    Drop,
+    Group,
+    Json,
+    Keep,
+    Metric,
+    Resolution,
+    Seed,
+    Target,
+    Task,
+    Threads,
+    Time,
+)
 from autorecipe.cli.signals import stop_on_signals
 from autorecipe.cli.tables import show_table
 from autorecipe.clock import Budget, start_clock
@@ -26,6 +40,9 @@ def inspect(
     task: Task = "auto",
     metric: Metric = "auto",
     keep: Keep = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
     resolution: Resolution = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -36,7 +53,17 @@ def inspect(
     """
     from autorecipe.data import ReadOptions, inspect_dataset
 
-    options = ReadOptions(target, task, metric, tuple(keep or ()), resolution, seed)
+    options = ReadOptions(
+        target=target,
+        task=task,
+        metric=metric,
+        keep=tuple(keep or ()),
+        drop=tuple(drop or ()),
+        group=group,
+        time=time,
+        resolution=resolution,
+        seed=seed,
+    )
     info = inspect_dataset(dataset, options)
     if as_json:
         write_line(sys.stdout, json_line(info))
@@ -51,15 +78,26 @@ def inspect(
         show_table(sys.stdout, ("", "found", "what is done", "to have it otherwise"), found)
     else:
         write_line(sys.stdout, "nothing odd was found")
-    column = f" --target {shlex.quote(info.target)}" if info.target and target else ""
+    asked = {
+        "target": [target] if target else [],
+        "task": [] if task == "auto" else [task],
+        "metric": [] if metric == "auto" else [metric],
+        "keep": keep or [],
+        "drop": drop or [],
+        "group": [group] if group else [],
+        "time": [time] if time else [],
+    }
+    typed = "".join(f" --{name} {shlex.quote(value)}" for name, values in asked.items() for value in values)
     write_line(sys.stdout, "")
-    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{column} --budget 10m"))
+    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{typed} --budget 10m"))
 
 
 def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
     """What was found, as rows of fact, value and reason."""
     sizes = ", ".join(f"{words.count(n)} {name}" for name, n in info.num_examples.items() if n)
+    order = f"in the order of '{info.time}'" if info.time else f"whole groups of '{info.group}'" if info.group else ""
     folds = "fewer than 5,000 examples: decisions use fresh folds" if info.cross_validated else ""
+    why = "; ".join(text for text in (order, folds) if text)
     rows: list[Sequence[str]] = [("name", info.name, ""), ("kind", info.modality, "")]
     if info.modality == "image":
         color = {1: "grey", 3: "colour"}.get(info.channels, f"{info.channels} channels")
@@ -77,7 +115,7 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
         rows.append(("classes", f"{len(info.classes)}: {shown}{more}", ""))
     else:
         rows.append(("target values", f"mean {words.number(info.target_mean)}, sd {words.number(info.target_std)}", ""))
-    rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, folds), ("digest", info.digest[:12], "")]
+    rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, why), ("digest", info.digest[:12], "")]
     return rows
 
 
@@ -92,6 +130,8 @@ def lr_find(
         int, typer.Option(min=1, help="Sweeps from fresh initialisations; the curve is their median.")
     ] = 3,
     task: Task = "auto",
+    keep: Keep = None,
+    drop: Drop = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
@@ -110,7 +150,7 @@ def lr_find(
 
         network, found = find(
             dataset,
-            ReadOptions(target=target, task=task),
+            ReadOptions(target=target, task=task, keep=tuple(keep or ()), drop=tuple(drop or ())),
             recipe=None if recipe is None else load_recipe(recipe),
             device=device,
             threads=threads,

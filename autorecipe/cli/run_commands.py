@@ -1,6 +1,7 @@
 """Commands on a run that exists: predict, dashboard."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 from autorecipe.cli import words
 from autorecipe.cli.display import write_line
 from autorecipe.cli.options import Run
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, InputWarning, did_you_mean
 from autorecipe.rundir import atomic, open_run, read_json
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def predict(
     folder = open_run(run)
     from autorecipe.predictor import load
 
-    table = load(folder.path).predict_table(source)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", InputWarning)
+        table = load(folder.path).predict_table(source)
+    for warning in heard:
+        if issubclass(warning.category, InputWarning):
+            write_line(sys.stderr, words.clean(f"note: {warning.message}"))
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return

@@ -10,6 +10,8 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
+RARE = 5
+"""A class with fewer examples is told."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -24,6 +26,45 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
             f"class '{classes[most]}' has {counts[most]:,} examples and '{classes[least]}' has {counts[least]:,}",
             "every split has the classes in the same proportions; accuracy favours the large ones",
             "--metric macro_f1 counts every class alike",
+            warn=True,
+        )
+    ]
+
+
+def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    """A finding where a class has so few examples that nothing can be learned or measured of it."""
+    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < RARE)
+    if not rare:
+        return []
+    shown = ", ".join(f"'{name}' {count}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    return [
+        Finding(
+            "rare_classes",
+            f"{len(rare):,} of {len(classes):,} classes {'has' if len(rare) == 1 else 'have'} fewer than {RARE} "
+            f"examples outside test: {shown}",
+            "they stay; scores of single classes mean little for them",
+            "put rare classes together, or add examples",
+            warn=True,
+        )
+    ]
+
+
+def similar_classes(classes: tuple[str, ...]) -> list[Finding]:
+    """A finding where the names of classes differ in case, blanks, - or _ alone; single letters may."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        plain = "".join(c for c in name.casefold() if not c.isspace() and c not in "-_")
+        alike.setdefault(plain if len(plain) > 1 and plain.islower() else name, []).append(name)
+    pairs = [names for names in alike.values() if len(names) > 1]
+    if not pairs:
+        return []
+    shown = "; ".join(" and ".join(f"'{name}'" for name in names[:3]) for names in pairs[:3])
+    return [
+        Finding(
+            "similar_classes",
+            f"classes differ in case, blanks, - or _ alone: {shown}",
+            "they are different classes",
+            "write them alike in the data, if they are one",
             warn=True,
         )
     ]
@@ -139,14 +180,19 @@ def duplicates(
     return findings
 
 
-def dropped_columns(dropped: Sequence[dict[str, str]]) -> list[Finding]:
-    """Findings on the columns that a table's preprocessing left out."""
+def conflicting_rows(tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, names: Sequence[str]) -> list[Finding]:
+    """A finding where rows of a table are equal in every used column and are of different classes."""
+    pairs = duplicate_pairs(tensors)
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    if not len(disagree):
+        return []
+    a, b = disagree[0]
     return [
         Finding(
-            f"{column['kind']}_column",
-            f"column '{column['name']}' {column['found']}",
-            "it was dropped",
-            f"--keep {column['name']}" if column["kind"] != "constant" else "",
+            "conflicting_targets",
+            f"{len(disagree):,} of {len(targets):,} rows equal another in every used column and are of another class "
+            f"({names[a]} and {names[b]})",
+            "they stay; no model can have both right",
+            warn=100 * len(disagree) > len(targets),
         )
-        for column in dropped
     ]

@@ -13,7 +13,7 @@ from autorecipe.data.splits import make_splits
 from autorecipe.data.table import TABLE
 from autorecipe.data.tasks import choose_metric, class_indices
 from autorecipe.errors import InputError, did_you_mean
-from autorecipe.results import DatasetInfo
+from autorecipe.results import DatasetInfo, Finding
 
 MODALITIES: tuple[Modality, ...] = (IMAGE, TABLE)
 """Every kind of data; the first that knows a source reads it."""
@@ -59,6 +59,9 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     """
     kind, _ = detect(source)
     raw = kind.read(source, options, progress or _silent)
+    if raw.modality != "table" and (options.group or options.time or options.drop):
+        option = "--group" if options.group else "--time" if options.time else "--drop"
+        raise InputError(f"{option} names a column of a table, but '{raw.name}' holds {raw.modality}s")
     task = str(raw.facts["task"])
     metric, metric_reason = choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:
@@ -66,8 +69,8 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
             f"'{raw.name}' has {len(raw.targets)} examples with a target; "
             f"at least {FEWEST} are needed to train and score"
         )
-    splits = make_splits(raw.targets, raw.given, task, options.seed)
-    _check_splits(raw, splits, task)
+    splits = make_splits(raw.targets, raw.given, task, options.seed, raw.groups, raw.times)
+    unseen = _check_splits(raw, splits, task)
     preprocess = kind.fit(raw, splits.train)
     inputs = kind.encode(raw.inputs, preprocess)
     targets = _targets(raw, preprocess)
@@ -75,10 +78,18 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     counts = _class_counts(targets, splits, len(classes))
     findings = [
         *raw.findings,
-        *inspect.dropped_columns(preprocess.get("dropped", ())),
+        *unseen,
+        *kind.examine(raw, preprocess, splits),
         *(inspect.imbalance(classes, counts) if classes else ()),
+        *(inspect.rare_classes(classes, counts) if classes else ()),
+        *(inspect.similar_classes(classes) if classes else ()),
         *(inspect.class_order(raw.targets) if classes and not raw.facts.get("sorted_by_layout") else ()),
         *inspect.duplicates(inputs, targets, splits, raw.names, raw.modality),
+        *(
+            inspect.conflicting_rows(inputs, targets, raw.names)
+            if raw.modality == "table" and task in ("binary", "multiclass")
+            else ()
+        ),
     ]
     info = DatasetInfo(
         name=raw.name,
@@ -96,6 +107,10 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         pixel_mean=tuple(preprocess.get("pixel_mean", ())),
         pixel_std=tuple(preprocess.get("pixel_std", ())),
         target=str(preprocess.get("target", "")),
+        group=str(raw.facts.get("group", "")),
+        time=str(raw.facts.get("time", "")),
+        keep=tuple(raw.facts.get("keep", ())),
+        drop=tuple(raw.facts.get("drop", ())),
         target_mean=float(preprocess["target_mean"]),
         target_std=float(preprocess["target_std"]),
         cross_validated=len(splits.confirm) == 0,
@@ -115,23 +130,34 @@ def _silent(sentence: str, done: float) -> None:
     """Tell nobody."""
 
 
-def _check_splits(raw: Raw, splits: Splits, task: str) -> None:
+def _check_splits(raw: Raw, splits: Splits, task: str) -> list[Finding]:
+    """Refuse splits that cannot be trained on or scored; say what of them cannot be learned."""
+    few = "give more examples of each class"
+    if raw.groups is not None:
+        few = f"the groups of '{raw.facts['group']}' are too few or too uneven: at least 4 are needed"
+        if len(np.unique(raw.groups[splits.train])) < 2:
+            raise InputError(f"fewer than two groups of '{raw.name}' are left for train; {few}")
     for name in ("train", "val", "test"):
         if not len(getattr(splits, name)):
-            raise InputError(f"no examples of '{raw.name}' are left for {name}; give more examples of each class")
-    if task == "regression":
-        return
+            raise InputError(f"no examples of '{raw.name}' are left for {name}; {few}")
+    if task in ("regression", "multilabel"):
+        return []
     known = np.unique(raw.targets[splits.train])
     for name in ("test", "val"):
         rows = getattr(splits, name)
         unseen = rows[~np.isin(raw.targets[rows], known)]
-        if len(unseen):
-            names = np.unique(raw.targets[unseen]).tolist()
-            raise InputError(
-                f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
-                f"{raw.names[int(unseen[0])]}) but none in train, so it cannot be learned; add examples of it to train "
-                f"or remove it from {name}"
-            )
+        if not len(unseen):
+            continue
+        names = np.unique(raw.targets[unseen]).tolist()
+        found = (
+            f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
+            f"{raw.names[int(unseen[0])]}) but none in train"
+        )
+        if raw.times is not None:
+            what = "it comes later in time: no model can predict it, and the scores say so"
+            return [Finding("class_of_the_future", found, what, warn=True)]
+        raise InputError(f"{found}, so it cannot be learned; add examples of it to train or remove it from {name}")
+    return []
 
 
 def _targets(raw: Raw, preprocess: dict[str, Any]) -> torch.Tensor:
@@ -155,9 +181,7 @@ def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], t
     numbers = inputs[0][torch.from_numpy(train)].numpy()
     return {
         "num_numbers": numbers.shape[1],
-        "cardinalities": tuple(
-            len(column["values"]) + 1 for column in preprocess["columns"] if column["kind"] == "category"
-        ),
+        "cardinalities": tuple(preprocess["cardinalities"]),
         "bins": tuple(quantile_bins(column) for column in numbers.T),
     }
 

@@ -46,6 +46,9 @@ def read_data(settings: Settings, source: object, say: Say, stop: Stop) -> Datas
         task=settings.task,
         metric=settings.metric,
         keep=settings.keep,
+        drop=settings.drop,
+        group=settings.group,
+        time=settings.time,
         resolution=settings.resolution,
         seed=settings.seed,
     )

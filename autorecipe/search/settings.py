@@ -32,6 +32,9 @@ class Settings:
     max_depth: int | None = None
     max_params: int | None = None
     keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
     resolution: int | None = None
     reserve: float = 0.5
     """Share of the budget kept for the finish."""
