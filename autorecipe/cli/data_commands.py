@@ -1,7 +1,9 @@
 """Commands that look at data: inspect, lr-find, cache."""
 
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +33,7 @@ from autorecipe.cli.tables import show_table
 from autorecipe.clock import Budget, start_clock
 
 if TYPE_CHECKING:
-    from autorecipe.results import DatasetInfo
+    from autorecipe.results import DatasetInfo, Finding
 
 
 def inspect(
@@ -70,14 +72,8 @@ def inspect(
         return
     show_table(sys.stdout, ("fact", "value", "why"), fact_rows(info))
     write_line(sys.stdout, "")
-    if info.findings:
-        found = [
-            ("look!" if f.warn else "", f.found, f.done or "-", f.otherwise or "-")
-            for f in sorted(info.findings, key=lambda f: not f.warn)
-        ]
-        show_table(sys.stdout, ("", "found", "what is done", "to have it otherwise"), found)
-    else:
-        write_line(sys.stdout, "nothing odd was found")
+    for line in finding_lines(info.findings, width=shutil.get_terminal_size((110, 40)).columns):
+        write_line(sys.stdout, line)
     asked = {
         "target": [target] if target else [],
         "task": [] if task == "auto" else [task],
@@ -110,13 +106,28 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
         rows.append(("target", info.target, ""))
     if info.classes:
         pairs = list(zip(info.classes, info.class_counts, strict=False))
-        shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:12])
-        more = f", and {len(pairs) - 12} more" if len(pairs) > 12 else ""
+        shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:8])
+        more = f", and {len(pairs) - 8} more" if len(pairs) > 8 else ""
         rows.append(("classes", f"{len(info.classes)}: {shown}{more}", ""))
     else:
         rows.append(("target values", f"mean {words.number(info.target_mean)}, sd {words.number(info.target_std)}", ""))
     rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, why), ("digest", info.digest[:12], "")]
     return rows
+
+
+def finding_lines(findings: Sequence["Finding"], width: int) -> list[str]:
+    """What was found, what is done about it and what to type to have it otherwise; what needs a look comes first."""
+    lines = [] if findings else ["nothing odd was found"]
+    for finding in sorted(findings, key=lambda finding: not finding.warn):
+        paragraphs = [("look!  " if finding.warn else "       ", finding.found)]
+        paragraphs += [("         -> ", finding.done)] if finding.done else []
+        paragraphs += [("         otherwise: ", finding.otherwise)] if finding.otherwise else []
+        for lead, text in paragraphs:
+            rest = " " * min(len(lead), 12)
+            lines += textwrap.wrap(
+                words.clean(text), max(60, width), initial_indent=lead, subsequent_indent=rest, break_on_hyphens=False
+            )
+    return lines
 
 
 def lr_find(
@@ -163,8 +174,6 @@ def lr_find(
         facts = {"network": network, "suggestion": found.suggestion, "reason": found.reason, "flat": found.flat}
         write_line(sys.stdout, json_line({**facts, "spread": found.spread, "lrs": found.lrs, "losses": found.losses}))
         return
-    import shutil
-
     terminal = on_terminal(sys.stdout)
     size = min(100, shutil.get_terminal_size().columns - 2) if terminal else 78
     for line in draw_curve(found, width=size, colors=terminal).splitlines():

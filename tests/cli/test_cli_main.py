@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from autorecipe.cli.curve import draw_curve
+from autorecipe.cli.data_commands import finding_lines
 from autorecipe.cli.main import COMMANDS, app, run
 from autorecipe.cli.signals import stop_on_signals
 from autorecipe.errors import CheckFailed, Stopped
-from autorecipe.results import LRRange
+from autorecipe.results import Finding, LRRange
 from autorecipe.rundir import RunDir, write_json
 
 NAMES = [name for name, _, _ in COMMANDS]
@@ -202,6 +203,18 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert "autorecipe search iris" in text
     assert run(["inspect", "iris", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["task"] == "multiclass"
+
+
+def test_findings_are_paragraphs_with_what_needs_a_look_first() -> None:
+    found = (
+        Finding("a", "a quiet one " * 12, "it stays"),
+        Finding("b", "a \x1bloud one", "", "--drop 'x y'", warn=True),
+    )
+    lines = finding_lines(found, width=80)
+    assert lines[:2] == ["look!  a  loud one", "         otherwise: --drop 'x y'"]
+    assert lines[-1] == "         -> it stays"
+    assert max(map(len, lines)) <= 80
+    assert finding_lines((), width=80) == ["nothing odd was found"]
 
 
 def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,15 +138,21 @@ def _dates(name: str, entries: list[dict[str, Any]], series: pd.Series) -> Findi
 
 
 def _text(name: str, entry: dict[str, Any], series: pd.Series) -> Finding:
-    words = float(np.mean([len(str(text).split()) for text in series.dropna().head(1000)]))
+    texts = [str(text) for text in series.dropna().head(1000)]
+    words = float(np.mean([len(text.split()) for text in texts]))
+    longest = max(texts[:20], key=len)
     axes = len(entry["scales"]) - 4
     return Finding(
         "text_column",
-        f"column '{name}' holds free text, {words:.0f} words on average ('{str(series.dropna().iloc[0])[:30]}...')",
+        f"column '{name}' holds free text, {words:.0f} words on average, such as '{_cut(longest)}'",
         f"it became {axes + 4} numbers: {axes} topics of its {len(entry['words']):,} commonest words, and its length, "
         "capitals and marks; the order of words is lost",
         option("--drop", [name]),
     )
+
+
+def _cut(text: str, most: int = 50) -> str:
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def _categories(train: pd.DataFrame, columns: dict[str, list[dict[str, Any]]]) -> list[Finding]:
@@ -160,7 +166,7 @@ def _categories(train: pd.DataFrame, columns: dict[str, list[dict[str, Any]]]) -
         rare = [i for i, text in enumerate(texts) if text not in kept]
         count = int(np.isin(codes, rare).sum())
         rows += count
-        shown.append(f"'{name}' {len(rare):,} of {len(texts):,} in {count:,} rows")
+        shown.append(f"'{name}' {len(rare):,} of {len(texts):,} in {count:,} row{'s' * (count != 1)}")
     if not shown:
         return []
     more = ", ..." if len(shown) > 5 else ""
