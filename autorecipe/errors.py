@@ -19,7 +19,7 @@ class InputError(AutoRecipeError, ValueError):
 
 
 class InputWarning(UserWarning):
-    """Something about the user's input that does not stop what was asked, such as a column that is ignored."""
+    """A part of the user's input could not be used, such as an image or a column, and the rest was."""
 
 
 class CheckFailed(AutoRecipeError):

@@ -162,6 +162,8 @@ class FinishSection:
 
     flip_tta: bool = False
     """Average the predictions for an image and its mirror image."""
+    shift_tta: int = 0
+    """Pixels; average the predictions for an image and for it shifted up, down, left and right. 0: off."""
     temperature: float = 1.0
     """The logits are divided by it."""
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from scipy import special
 
 import autorecipe
 from autorecipe.clock import parse_budget
@@ -259,11 +260,14 @@ def examples_in_test(run: Path) -> int:
 
 
 def spread(scores: Sequence[float], one_example: float = 0.0) -> tuple[float, float]:
-    """Lowest and highest score to be expected: mean +- 2 standard deviations, and never narrower than
-    what was seen widened by one example."""
-    sd = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    mean = statistics.mean(scores)
-    return min(mean - 2 * sd, min(scores) - one_example), max(mean + 2 * sd, max(scores) + one_example)
+    """Lowest and highest score to be expected of one more run: the 95 % prediction interval of a normal sample.
+
+    Three runs may happen to score the same: their standard deviation counts as one example at least.
+    """
+    count, mean = len(scores), statistics.mean(scores)
+    sd = max(statistics.stdev(scores) if count > 1 else 0.0, one_example)
+    half = float(special.stdtrit(max(1, count - 1), 0.975)) * sd * (1 + 1 / count) ** 0.5
+    return mean - half, mean + half
 
 
 def one_example(run: Path, metric: str) -> float:

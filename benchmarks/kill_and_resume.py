@@ -5,7 +5,7 @@
 
 Must: the run ends complete; in trials.jsonl and in Optuna's journal each finished trial is there once, and
 both name the same ones; no trial that was finished before a kill is missing or trained again after it; the
-score lies within the spread of uninterrupted runs (other seeds: mean +- 2 standard deviations), or is better.
+score lies within the spread of uninterrupted runs (95 % prediction interval of other seeds), or is better.
 
 The moments are drawn from `--moments SEED`: the time until the kills is spread over 85 % of the budget, and
 what a run loses at each kill comes on top, so that all kills come before the end.

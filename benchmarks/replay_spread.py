@@ -3,9 +3,9 @@
     python benchmarks/replay_spread.py                          a search of digits first, 60 s
     python benchmarks/replay_spread.py --run runs/letter-1      of a run that is there
 
-Must: the run's test score lies within the spread of three replays with other training seeds (mean +- 2
-standard deviations, never narrower than lowest to highest widened by one example).  The exact replay, with
-the recipe's own seed, is reported beside it, with whether its weights are the same bit by bit.
+Must: the run's test score lies within the spread of three replays with other training seeds (their 95 %
+prediction interval).  The exact replay, with the recipe's own seed, is reported beside it, with whether its
+weights are the same bit by bit.
 --seeds is the number of replays with other seeds.
 """
 

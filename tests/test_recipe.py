@@ -48,7 +48,7 @@ recipes = st.builds(
     schedule=st.builds(ScheduleSection, warmup=floats, cooldown=floats),
     training=st.builds(TrainingSection, steps=whole, seed=whole, channels_last=st.booleans()),
     regularization=st.builds(RegularizationSection, dropout=floats, crop=whole, flip=st.booleans()),
-    finish=st.builds(FinishSection, flip_tta=st.booleans(), temperature=floats),
+    finish=st.builds(FinishSection, flip_tta=st.booleans(), shift_tta=st.integers(0, 2), temperature=floats),
 )
 
 THREE_BLOCKS = Recipe(network=NetworkSection("mlp", 64, (Block(64), Block(64), Block(64))))

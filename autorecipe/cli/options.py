@@ -10,8 +10,8 @@ Dataset = Annotated[
     typer.Argument(
         metavar="DATASET",
         show_default=False,
-        help="A folder of class folders of images, a CSV, TSV or Parquet file, a folder with train.* and test.*, "
-        "or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
+        help="A folder of class folders of images or with labels.csv, a CSV, TSV or Parquet file, a folder with "
+        "train.* and test.*, or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
     ),
 ]
 Run = Annotated[
@@ -19,7 +19,10 @@ Run = Annotated[
 ]
 Target = Annotated[
     str | None,
-    typer.Option(metavar="COL", help="The column to predict, for tables; A,B,C: columns of 0 and 1, a label each."),
+    typer.Option(
+        metavar="COL",
+        help="The column to predict, for tables and labels.csv; A,B,C: a table's columns of 0 and 1, a label each.",
+    ),
 ]
 Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
 Metric = Annotated[str, typer.Option(help="The metric that decisions are taken in; auto: the task's usual one.")]

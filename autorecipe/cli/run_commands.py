@@ -1,9 +1,11 @@
 """Commands on a run that exists: predict, dashboard."""
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +37,8 @@ def predict(
 ) -> None:
     """Predict INPUT with the model of RUN.
 
-    Writes a table: file or row, prediction, and the probability of each class.
+    Writes a table: file or row, prediction, and the probability of each class.  Images that cannot be read are named
+    and left out.
     """
     if out is not None and out.suffix.lower() not in SUFFIXES:
         near = did_you_mean(out.suffix.lower() or "none", SUFFIXES)
@@ -43,17 +46,30 @@ def predict(
     folder = open_run(run)
     from autorecipe.predictor import load
 
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always", InputWarning)
+    with _told_warnings():
         table = load(folder.path).predict_table(source)
-    for warning in heard:
-        if issubclass(warning.category, InputWarning):
-            write_line(sys.stderr, words.clean(f"note: {warning.message}"))
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     write_table(table, out)
     write_line(sys.stderr, words.clean(f"{len(table):,} predictions in {out}"))
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Warnings about the user's input go to standard error, a line each."""
+    with warnings.catch_warnings():
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, InputWarning):
+                write_line(sys.stderr, words.clean(f"warning: {message}"))
+            else:
+                plain(message, category, *rest, **more)
+
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def write_table(table: "pd.DataFrame", out: Path) -> None:

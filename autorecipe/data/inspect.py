@@ -10,8 +10,8 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-RARE = 5
-"""A class with fewer examples is told."""
+RARE = 10
+"""A class with fewer examples than this may be too rare to be learned."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -32,18 +32,17 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
 
 
 def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where a class has so few examples that nothing can be learned or measured of it."""
-    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < RARE)
+    """A finding where a class has fewer than ten examples, and less than a quarter of those of the largest."""
+    rare = sorted((n, name) for name, n in zip(classes, counts, strict=True) if n < RARE and 4 * n < max(counts))
     if not rare:
         return []
-    shown = ", ".join(f"'{name}' {count}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
     return [
         Finding(
             "rare_classes",
-            f"{len(rare):,} of {len(classes):,} classes {'has' if len(rare) == 1 else 'have'} fewer than {RARE} "
-            f"examples outside test: {shown}",
-            "they stay; scores of single classes mean little for them",
-            "put rare classes together, or add examples",
+            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
+            "they stay; they are hardly learned, and their scores are chance",
+            "add examples of them, or merge or remove these classes",
             warn=True,
         )
     ]
@@ -120,9 +119,10 @@ def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     equal = np.ones(len(pairs), dtype=bool)
     for tensor in tensors:
         rows = tensor.reshape(len(tensor), -1)
-        for start in range(0, len(pairs), 4096):
-            left, right = torch.from_numpy(pairs[start : start + 4096]).T
-            equal[start : start + 4096] &= (rows[left] == rows[right]).all(dim=1).numpy()
+        step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
+        for start in range(0, len(pairs), step):
+            left, right = torch.from_numpy(pairs[start : start + step]).T
+            equal[start : start + step] &= (rows[left] == rows[right]).all(dim=1).numpy()
     return pairs[equal].astype(np.int64)
 
 

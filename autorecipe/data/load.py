@@ -80,10 +80,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         *raw.findings,
         *unseen,
         *kind.examine(raw, preprocess, splits),
-        *(inspect.imbalance(classes, counts) if classes else ()),
-        *(inspect.rare_classes(classes, counts) if classes else ()),
-        *(inspect.similar_classes(classes) if classes else ()),
-        *(inspect.class_order(raw.targets) if classes and not raw.facts.get("sorted_by_layout") else ()),
+        *_about_classes(raw, classes, counts),
         *inspect.duplicates(inputs, targets, splits, raw.names, raw.modality),
         *(
             inspect.conflicting_rows(inputs, targets, raw.names)
@@ -118,7 +115,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         digest=str(raw.facts["digest"]),
         **_table_facts(inputs, preprocess, splits.train),
     )
-    return Dataset(info, inputs, targets, splits, raw.names, preprocess)
+    return Dataset(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
 
 
 def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:
@@ -172,6 +169,17 @@ def _class_counts(targets: torch.Tensor, splits: Splits, num_classes: int) -> tu
         return ()
     rows = np.concatenate([splits.train, splits.val, splits.confirm])
     return tuple(torch.bincount(targets[torch.from_numpy(rows)], minlength=num_classes).tolist())
+
+
+def _about_classes(raw: Raw, classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    if not classes:
+        return []
+    return [
+        *inspect.imbalance(classes, counts),
+        *inspect.rare_classes(classes, counts),
+        *inspect.similar_classes(classes),
+        *([] if raw.facts.get("sorted_by_layout") else inspect.class_order(raw.targets)),
+    ]
 
 
 def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], train: np.ndarray) -> dict[str, Any]:

@@ -72,11 +72,9 @@ def smallest(info: DatasetInfo) -> NetworkSection:
     resolution = info.resolution
     stem_stride = 1 if resolution < 16 else 2 if resolution <= 48 else 4
     size = -(-resolution // stem_stride)
-    levels = max(2, min(4, round(math.log2(size / 4)))) if stem_stride > 1 else 1
-    blocks = [Block(SMALLEST_WIDTH * 2 ** (level + 1), 3, 2) for level in range(levels)]
-    if stem_stride == 1:
-        blocks.insert(0, Block(SMALLEST_WIDTH))
-    return NetworkSection(family="resnet", width=SMALLEST_WIDTH, blocks=tuple(blocks), stem_stride=stem_stride)
+    levels = max(2 if stem_stride > 1 else 1, min(4, round(math.log2(size / 4))))
+    blocks = tuple(Block(SMALLEST_WIDTH * 2 ** (level + 1), 3, 2) for level in range(levels))
+    return NetworkSection(family="resnet", width=SMALLEST_WIDTH, blocks=blocks, stem_stride=stem_stride)
 
 
 def wider(section: NetworkSection) -> NetworkSection | None:

@@ -47,7 +47,17 @@ from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, add_budget, check_settings, checked_settings, load_settings, load_state
 from autorecipe.search.space import load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
-from autorecipe.search.workbench import State, Workbench, describe, epochs_of, measure_shape, phase, with_shape
+from autorecipe.search.workbench import (
+    Shape,
+    State,
+    Workbench,
+    describe,
+    epochs_of,
+    measure_shape,
+    phase,
+    steps_for,
+    with_shape,
+)
 
 SHORTEST = 5.0
 """Seconds without which nothing but the final training is done."""
@@ -201,9 +211,15 @@ def close_interrupted(bench: Workbench, found: list[base.Baseline]) -> None:
 def grow(settings: Settings, bench: Workbench, start: Recipe) -> Progress:
     """Ask question after question until the stages or the search's time are over."""
     plan = plan_budget(settings, bench, start)
-    if settings.from_recipe is None:  # a known recipe brings its own learning rate
-        with phase(bench, STAGES[0].name):
-            start = with_shape(start, measure_shape(bench, start, plan.trial), 1.0)
+    with phase(bench, STAGES[0].name):
+        shape = measure_shape(bench, start, plan.trial)
+        if settings.from_recipe is None:
+            start = with_shape(start, shape, 1.0)
+        else:  # a known recipe brings its own learning rate, for as many steps as it says
+            lr = planner.lr_for_steps(
+                start.optimizer.lr, start.training.steps, steps_for(bench, start, shape, plan.trial)
+            )
+            start = replace(start, {"optimizer.lr": lr})
     progress = Progress(incumbent=start)
     kept = load_decisions(bench.run)
     stage_name, reason = STAGES[0].name, "every search begins with the smallest sensible network"
@@ -308,8 +324,8 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     recipe = progress.incumbent
     plan = bench.state.plan
     shape = measure_shape(bench, recipe, float(plan.get("trial", 1.0)))
-    if not progress.decisions:  # no question was asked: the learning rate of the range test
-        recipe = with_shape(recipe, shape, 1.0)
+    # Where no question was asked, the learning rate is that of the range test.
+    recipe = _for_finish(bench, recipe, shape) if progress.decisions else with_shape(recipe, shape, 1.0)
     epochs = 0.0
     if bench.budget.epochs is not None:
         epochs = max(0.0, bench.budget.epochs - bench.state.spent_epochs)
@@ -319,6 +335,18 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     if not bench.run.recipe.exists():
         raise InputError("no training run succeeded: see the trials' reasons in the run's log.jsonl")
     return load_recipe(bench.run.recipe)
+
+
+def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape) -> Recipe:
+    """The incumbent with the learning rate for the finish, which is many times as long as the trials it won."""
+    steps = steps_for(bench, recipe, shape, float(bench.state.plan["finish"]))
+    old, lr = recipe.optimizer.lr, planner.lr_for_steps(recipe.optimizer.lr, recipe.training.steps, steps)
+    bench.say(
+        "note",
+        text=f"learning rate {old:.3g} -> {lr:.3g} for the finish: the best one falls as steps^-{planner.HORIZON}, "
+        f"and about {steps:,} steps follow instead of {recipe.training.steps:,}",
+    )
+    return replace(recipe, {"optimizer.lr": lr})
 
 
 __all__ = ["Settings", "checked_settings", "replay_recipe", "resume_run", "run_search"]

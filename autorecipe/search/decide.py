@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CLAIM = 0.95
 PRIOR_DF = 4.0
@@ -77,8 +77,8 @@ def estimate(evidence: Evidence, pooled: tuple[float, float] = (0.0, 0.0)) -> Es
     seed_variance = relative * evidence.error**2 / count
     error = math.sqrt(seed_variance + evidence.example_variance)
     effect = float(differences.mean())
-    half = float(stats.t.ppf(0.95, total_df)) * error
-    p_better = float(stats.t.cdf(effect / error, total_df)) if error else float(effect > 0)
+    half = float(special.stdtrit(total_df, 0.95)) * error
+    p_better = float(special.stdtr(total_df, effect / error)) if error else float(effect > 0)
     return Estimate(effect, error, (effect - half, effect + half), p_better)
 
 

@@ -3,7 +3,7 @@
 import math
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from autorecipe.search.baselines import Baseline
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
 from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
+from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
 
 CHECKPOINT_SECONDS = 15.0
@@ -27,6 +28,8 @@ SLOW = 4.0
 """Steps that take so many times as long as planned are held up by another process, ..."""
 SLOW_LOOKS = 4
 """... if they do at so many looks in a row."""
+RACE_SECONDS = 20.0
+"""A shorter finish keeps the threads that its trials had."""
 EXIT_SECONDS = 0.6
 """The process's own end."""
 
@@ -87,12 +90,17 @@ def environment(bench: Workbench) -> dict[str, str]:
     }
 
 
-def end_reserve(bench: Workbench, shape: Shape) -> float:
-    """Seconds kept for the last scores, saving and exit: about twice what they take, for a busy machine."""
+def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
+    """Seconds kept for the last scores, saving and exit: about twice what they take, for a busy machine.
+
+    Test-time augmentation gets its time once; `polish` leaves it out if the machine has become slower.
+    """
     # A forward pass costs about a third of a step; test and confirm are scored, some of it twice.
     scored = len(bench.dataset.splits.test) + 2 * len(bench.dataset.splits.confirm)
     evaluation = shape.step_seconds / 3 * scored / bench.space_batch
-    return 0.9 + EXIT_SECONDS + 2.0 * evaluation
+    tried = dict(item for _, changes in _test_time_augmentations(recipe) for item in changes.items())
+    further = _num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
+    return 0.9 + EXIT_SECONDS + (2.0 + further) * evaluation
 
 
 def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) -> Recipe | None:
@@ -112,7 +120,7 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
     final = replace(recipe, {"training.train_on": "train+val", "training.seed": bench.seed})
     limit: float | None = None
     if bench.budget.timed:
-        limit = max(0.5, bench.clock.left() - end_reserve(bench, shape))
+        limit = max(0.5, bench.clock.left() - end_reserve(bench, recipe, shape))
         steps = max(1, int(limit / shape.step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
@@ -134,12 +142,19 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
     )
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
+    race = _thread_race(bench, limit)
     try:
         for look in train(
             session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
         ):
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
-            if look.seconds - seen_seconds > SLOW * shape.step_seconds * (look.step - seen_step) > 0:
+            if race is not None and look.step > seen_step:
+                try:
+                    race.send((look.seconds - seen_seconds) / (look.step - seen_step))
+                except StopIteration as ended:
+                    race = None
+                    bench.say("note", text=str(ended.value))
+            elif look.seconds - seen_seconds > SLOW * shape.step_seconds * (look.step - seen_step) > 0:
                 slow_looks += 1
                 if slow_looks == SLOW_LOOKS:
                     held_up(bench, "steps take far longer than planned")
@@ -157,6 +172,18 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
         _keep_interrupted(bench, final, session)
         raise
     return _complete(bench, final, session)
+
+
+def _thread_race(bench: Workbench, limit: float | None) -> Generator[None, float, str] | None:
+    """Where threads may be chosen by the clock, and the finish is long enough to gain by it."""
+    hardware = bench.hardware
+    if limit is None or limit < RACE_SECONDS or hardware.kind != "cpu" or hardware.threads < 2:
+        return None
+    if not hardware.vary_threads or bench.state.one_thread:
+        return None
+    race = race_threads(hardware)
+    next(race)
+    return race
 
 
 def as_run(recipe: Recipe, session: Session) -> Recipe:
@@ -212,23 +239,45 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
 
 
 def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
-    """Test-time mirror images and a temperature, each only if it helped on confirm."""
+    """Test-time augmentation and a temperature, each only if it helped on confirm."""
     confirm = bench.dataset.splits.confirm
     info = bench.dataset.info
     if not len(confirm) or (bench.budget.timed and bench.clock.left() < 1.5):
         return recipe
     rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
+    begin = time.monotonic()
     outputs = predict(model, bench.data.inputs, rows, recipe, bench.stop)
-    if recipe.regularization.flip and info.modality == "image":
-        tried = replace(recipe, {"finish.flip_tta": True})
-        mirrored = predict(model, bench.data.inputs, rows, tried, bench.stop)
-        better = score(info.metric, truth, mirrored, info), score(info.metric, truth, outputs, info)
+    one_view = time.monotonic() - begin
+    for name, changes in _test_time_augmentations(recipe):
+        tried = replace(recipe, changes)
+        # Predictions of confirm now, of confirm and test at the end.
+        seconds = one_view * _num_views(tried) * (2 + len(bench.dataset.splits.test) / len(confirm))
+        if bench.budget.timed and bench.clock.left() < 1.2 * seconds + EXIT_SECONDS + 0.9:
+            bench.say("note", text=f"no time to try {name} at test time")
+            continue
+        averaged = predict(model, bench.data.inputs, rows, tried, bench.stop)
+        better = score(info.metric, truth, averaged, info), score(info.metric, truth, outputs, info)
         if gain(info.metric, *better) > 0:
-            bench.say("note", text=f"mirror images at test time help on confirm: {better[1]:.4g} -> {better[0]:.4g}")
-            recipe, outputs = tried, mirrored
+            bench.say("note", text=f"{name} at test time help on confirm: {better[1]:.4g} -> {better[0]:.4g}")
+            recipe, outputs = tried, averaged
     if info.task != "regression":
         recipe = replace(recipe, {"finish.temperature": temperature(truth, outputs, info)})
     return recipe
+
+
+def _test_time_augmentations(recipe: Recipe) -> list[tuple[str, dict[str, int | bool]]]:
+    """What the network was trained to bear: shifts and mirror images."""
+    found: list[tuple[str, dict[str, int | bool]]] = []
+    if recipe.regularization.crop:
+        found.append(("shifted images", {"finish.shift_tta": 1}))
+    if recipe.regularization.flip:
+        found.append(("mirror images", {"finish.flip_tta": True}))
+    return found
+
+
+def _num_views(recipe: Recipe) -> int:
+    """Predictions that are averaged for one image."""
+    return (5 if recipe.finish.shift_tta else 1) * (2 if recipe.finish.flip_tta else 1)
 
 
 def temperature(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> float:

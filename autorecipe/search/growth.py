@@ -5,11 +5,11 @@ from dataclasses import replace as replace_record
 from typing import Any
 
 from autorecipe.networks import family
-from autorecipe.recipe import Block, Recipe, replace
+from autorecipe.recipe import Block, Recipe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
-from autorecipe.search.question import Alternative, Question
-from autorecipe.search.space import StageSpace
+from autorecipe.search.points import Alternative, Question
+from autorecipe.search.space import LR_FACTOR, StageSpace
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (
     LEAST_STEPS,
@@ -33,6 +33,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
 """Full runs that a stage's one question wants; no stage takes them from a later one."""
+OVERHEAD = 1.2
+"""What a question takes over the steps of its runs: range tests, timings, scoring, saving."""
 
 
 def next_question(
@@ -90,9 +92,9 @@ def next_question(
     if growth:
         known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
-        known = _distinct(({}, *space.known))
+        known = ({}, *_other_points(incumbent, space.known))
     trials, seeds = afford(stage, len(known), max(3.0, left / share - later), growth)
-    if trials < min(3, 1 + len(alternatives)):
+    if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
     return Question(
@@ -111,11 +113,12 @@ def next_question(
     )
 
 
-def _distinct(points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-    """Points without repetition."""
+def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Points that are not the incumbent itself, without repetition."""
     kept: list[dict[str, Any]] = []
     for point in points:
-        if point not in kept:
+        changes = any(name == LR_FACTOR or get(incumbent, name) != value for name, value in point.items())
+        if changes and point not in kept:
             kept.append(point)
     return tuple(kept)
 
@@ -126,19 +129,16 @@ def afford(stage: Stage, known: int, runs: float, growth: bool) -> tuple[int, in
     A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
     trial is on record and costs nothing in growth questions.
     """
-    trials, seeds = stage.trials, 2
-    first = known - 1 if growth else known
 
     def cost(trials: int, seeds: int) -> float:
-        return first + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds
+        whole = min(known, trials) - growth
+        return OVERHEAD * (whole + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds)
 
-    while trials > known and cost(trials, seeds) > runs:
-        trials -= 1
-    if cost(trials, seeds) > runs:
-        seeds = 0
-    while trials > 2 and cost(trials, seeds) > runs:
-        trials -= 1
-    return trials, seeds
+    for seeds, fewest in ((2, min(known, stage.trials)), (0, 2)):
+        for trials in range(stage.trials, fewest - 1, -1):
+            if cost(trials, seeds) <= runs:
+                return trials, seeds
+    return 2, 0
 
 
 def _fits(bench: Workbench, recipe: Recipe, share: float, carried: float) -> bool:

@@ -1,4 +1,4 @@
-"""Optuna: one study a question, its trials, and the journal that a search resumes from.
+"""Optuna: one study a question, its trials, and the storage that a search resumes from.
 
 Everything the search knows of Optuna is in this file; other files use plain Python.
 A question opens its study with `open_study`, then for each trial: `ask`, any number of `report`,
@@ -9,10 +9,8 @@ import copy
 import hashlib
 import json
 import math
-import numbers
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,13 +32,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autorecipe.errors import InputError
 from autorecipe.rundir import RunDir
+from autorecipe.search.attrs import jsonable, note_attrs
+from autorecipe.search.journal import prepare_journal
+from autorecipe.search.parameters import Parameter, point_of, quasi_random
 
 ETA = 2
 """Successive halving keeps one in ETA at each rung."""
 TPE_STARTUP = 4
 """With fewer finished trials than this TPE draws at random."""
-NOTE_CHUNK = 2045
-"""Longest attribute in which the dashboard keeps a piece of a note."""
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -48,28 +47,6 @@ STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a question's search space; its bounds never change within a study."""
-
-    name: str
-    """A dotted field of the recipe, or a special one such as `lr_factor`."""
-    kind: Literal["float", "int", "categorical"]
-    low: float = 0.0
-    high: float = 0.0
-    """Largest value, included."""
-    log: bool = False
-    choices: tuple[bool | int | float | str | None, ...] = ()
-
-    def contains(self, value: object) -> bool:
-        """Whether the value lies within the bounds or is one of the choices."""
-        if self.kind == "categorical":
-            return value in self.choices
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        return self.low <= value <= self.high and (self.kind == "float" or float(value).is_integer())
 
 
 @dataclass(frozen=True)
@@ -158,61 +135,10 @@ def shown(url: str) -> str:
 
 
 def _journal_of(run: RunDir) -> BaseJournalBackend:
-    # With a relative path the lock is a symlink to nowhere, whose age Optuna cannot read: it would wait for ever.
-    path = run.journal.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(path.name + ".lock")
-    for stale in (lock, *path.parent.glob(f"{lock.name}*.rename")):
-        stale.unlink(missing_ok=True)
-    if repaired := repair_journal(path):
-        run.event("journal_repaired", reason=repaired)
+    path = str(prepare_journal(run))
     # Windows asks for a privilege to make symlinks.
     kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
-    return JournalFileBackend(str(path), lock_obj=kind(str(path)))
-
-
-def repair_journal(path: Path) -> str | None:
-    """Cut a journal back to the records before its first damage and keep a copy of what was there.
-
-    A process that is killed may leave half a line, a full disk or a power cut also damage further up;
-    Optuna refuses to read past either.
-
-    Returns:
-        What was done, in a sentence; None if nothing was damaged.
-    """
-    if not path.exists():
-        return None
-    good = records = 0
-    with open(path, "rb") as file:
-        for line in file:
-            if not _is_record(line):
-                break
-            good += len(line)
-            records += 1
-    size = path.stat().st_size
-    if good == size:
-        return None
-    number = 1
-    while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    shutil.copy2(path, kept)
-    with open(path, "r+b") as file:
-        file.truncate(good)
-        os.fsync(file.fileno())
-    return (
-        f"{path.name} was damaged after {records} records: its last {size - good} bytes were cut off; "
-        f"the file as it was is kept as {kept.name}"
-    )
-
-
-def _is_record(line: bytes) -> bool:
-    if not line.endswith(b"\n"):
-        return False
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and isinstance(record.get("op_code"), int) and "worker_id" in record
+    return JournalFileBackend(path, lock_obj=kind(path))
 
 
 def study_summaries(storage: BaseStorage, run_name: str) -> list[tuple[str, dict[str, int]]]:
@@ -279,7 +205,7 @@ def open_study(
     name = f"{run_name}/{number}-{slug}"
     parameters = tuple(parameters)
     space = json.loads(json.dumps({"direction": direction, "parameters": [asdict(p) for p in parameters]}))
-    points = [_point(parameters, params) for params in known]
+    points = [point_of(parameters, params) for params in known]
     for point in points:
         if missing := [p.name for p in parameters if p.name not in point]:
             raise ValueError(f"a known point of {name} lacks {missing[0]}")
@@ -365,7 +291,7 @@ def _carry(handle: OpenStudy, storage: BaseStorage, source: Earlier, level: floa
         handle.study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE,
-                params=_point(handle.parameters, params),
+                params=point_of(handle.parameters, params),
                 distributions=_distributions(handle.parameters),
                 value=values[trial.number] + shift,
                 user_attrs={"carried_from": f"{source.study}#{trial.number}"},
@@ -405,7 +331,7 @@ def ask(handle: OpenStudy) -> Asked:
     drawn = sum("quasi_random" in trial.user_attrs for trial in trials)
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
     if handle.parameters and drawn < handle.startup and not waiting:
-        point = _quasi_random(handle.parameters, handle.startup, handle.seed)[drawn]
+        point = quasi_random(handle.parameters, handle.startup, handle.seed)[drawn]
         study.enqueue_trial(point, user_attrs={"quasi_random": drawn})
     trial = study.ask(fixed_distributions=_distributions(handle.parameters))
     handle.running[trial.number] = trial
@@ -418,7 +344,7 @@ def enqueue(handle: OpenStudy, params: Mapping[str, object], *, known: bool = Fa
     Raises:
         InputError: a value lies outside of the search space.
     """
-    handle.study.enqueue_trial(_point(handle.parameters, params), user_attrs={"known": True} if known else {})
+    handle.study.enqueue_trial(point_of(handle.parameters, params), user_attrs={"known": True} if known else {})
 
 
 def report(handle: OpenStudy, number: int, value: float, rung: int) -> bool:
@@ -438,7 +364,7 @@ def report(handle: OpenStudy, number: int, value: float, rung: int) -> bool:
 def set_attrs(handle: OpenStudy, number: int, attrs: Mapping[str, object]) -> None:
     """Keep facts with a trial, before it is told: the dashboard shows them."""
     for key, value in attrs.items():
-        handle.running[number].set_user_attr(key, _jsonable(value))
+        handle.running[number].set_user_attr(key, jsonable(value))
 
 
 def tell(
@@ -479,21 +405,10 @@ def finished(handle: OpenStudy) -> list[TrialRecord]:
 
 
 def note(handle: OpenStudy, text: str) -> None:
-    """Show Markdown with the study in the dashboard.
-
-    Written as `optuna_dashboard.save_note` does, whose import alone takes more than a second of the budget.
-    """
+    """Show Markdown with the study in the dashboard."""
     storage, study_id = handle.study._storage, handle.study._study_id
-    attrs = storage.get_study_system_attrs(study_id)
-    old = [key for key in attrs if key.startswith("dashboard:note_str:")]
-    chunks = [text[start : start + NOTE_CHUNK] for start in range(0, len(text), NOTE_CHUNK)]
-    chunks += [""] * (len(old) - len(chunks))
-    new = {f"dashboard:note_str:{index}": chunk for index, chunk in enumerate(chunks)}
-    if new == {key: attrs[key] for key in old}:
-        return
-    storage.set_study_system_attr(study_id, "dashboard:note_ver", attrs.get("dashboard:note_ver", 0) + 1)
-    for key, chunk in new.items():
-        storage.set_study_system_attr(study_id, key, chunk)
+    for key, value in note_attrs(text, storage.get_study_system_attrs(study_id)).items():
+        storage.set_study_system_attr(study_id, key, value)
 
 
 def attach(handle: OpenStudy, number: int | None, run: RunDir, file: Path) -> str:
@@ -512,7 +427,7 @@ def attach(handle: OpenStudy, number: int | None, run: RunDir, file: Path) -> st
     )
 
 
-# Values
+# In the types of Optuna
 
 
 def _own(study: optuna.Study) -> list[FrozenTrial]:
@@ -533,59 +448,3 @@ def _distribution(p: Parameter) -> BaseDistribution:
     if p.kind == "int":
         return IntDistribution(int(p.low), int(p.high), log=p.log)
     return FloatDistribution(p.low, p.high, log=p.log)
-
-
-def _point(parameters: Sequence[Parameter], params: Mapping[str, object]) -> dict[str, Any]:
-    """The named parameters' values, in each one's type.
-
-    Raises:
-        InputError: a value lies outside of the search space.
-    """
-    point: dict[str, Any] = {}
-    for p in parameters:
-        if p.name not in params:
-            continue
-        value: Any = params[p.name]
-        if not p.contains(value):
-            space = f"one of {list(p.choices)}" if p.kind == "categorical" else f"from {p.low:g} to {p.high:g}"
-            raise InputError(f"{p.name} is {value!r}, but the search space has {space}; widen it in the --space file")
-        point[p.name] = {"int": int, "float": float}.get(p.kind, lambda value: value)(value)
-    return point
-
-
-def _quasi_random(parameters: Sequence[Parameter], count: int, seed: int) -> list[dict[str, Any]]:
-    """The first scrambled Sobol points, which cover the space more evenly than random ones."""
-    import numpy as np
-    from scipy.stats import qmc
-
-    sobol = qmc.Sobol(len(parameters), scramble=True, seed=np.random.default_rng(seed))
-    points = sobol.random_base2(math.ceil(math.log2(count)))[:count]  # balanced at powers of two only
-    return [
-        {p.name: _at(p, float(share)) for p, share in zip(parameters, point, strict=True)} for point in points.tolist()
-    ]
-
-
-def _at(p: Parameter, share: float) -> object:
-    """The value at this share (0 to 1) of a parameter's range."""
-    if p.kind == "categorical":
-        return p.choices[min(int(share * len(p.choices)), len(p.choices) - 1)]
-    half = 0.5 if p.kind == "int" else 0.0  # the first and last integer are as likely as the others
-    low, high = p.low - half, p.high + half
-    value = low * (high / low) ** share if p.log else low + share * (high - low)
-    value = min(max(value, p.low), p.high)
-    return round(value) if p.kind == "int" else value
-
-
-def _jsonable(value: Any) -> Any:
-    """Plain data for JSON; floats that JSON lacks become text."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    return str(value)

@@ -3,7 +3,6 @@
 Also the facts of a network shape (learning rate, step time, numerics), measured once a shape.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +18,12 @@ from autorecipe.errors import InputError
 from autorecipe.networks import build, num_params
 from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dict
 from autorecipe.results import LRRange
-from autorecipe.rundir import RunDir, append_line, read_json, write_json
+from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
-from autorecipe.training.lr_range import lr_range_test
+from autorecipe.training.lr_range import PRIOR, lr_range_test
 
 RUNGS = (1 / 8, 1 / 4, 1 / 2)
 """Shares of the steps at which a trial is read and may be stopped; all before the cooldown."""
@@ -190,8 +189,12 @@ def measure_shape(
     seeds = 2 if steps >= 100 and like is None else 1
     steps = min(80 if like is None else 40, steps // seeds)
     if steps < 24:
-        value = fallback or recipe.optimizer.lr
-        found = LRRange(value, "no time for a range test: carried over from the smaller network", flat=True)
+        value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
+        found = LRRange(
+            value,
+            f"no time for a range test: {'carried over from the smaller network' if fallback else 'the prior'}",
+            flat=True,
+        )
     else:
         found = lr_range_test(
             recipe,
@@ -318,8 +321,3 @@ def describe(section: NetworkSection) -> str:
     if section.embedding != "none":
         words.append(section.embedding)
     return " ".join(word for word in words if word)
-
-
-def append_trial(bench: Workbench, row: dict[str, object]) -> None:
-    """Add a finished trial to `trials.jsonl`."""
-    append_line(bench.run.trials, json.dumps(to_dict(row)))

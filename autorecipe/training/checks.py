@@ -6,6 +6,7 @@ Only "one batch can be overfitted" stops a search; the others warn.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace as replace_record
 
 import torch
 
@@ -20,6 +21,9 @@ ENOUGH_STEPS = 120
 """A batch that is not overfitted after fewer steps than these had too little time."""
 OVERFIT_SHARE = 0.1
 """A batch counts as overfitted when its loss is below this share of the loss at the start."""
+LR_FACTORS = (4.0, 1.0, 0.25)
+"""Learning rates to overfit with, as factors of the prior: one batch stands a large one, and takes 60 steps of it
+instead of 150; the others are for networks that do not."""
 
 
 def run_checks(
@@ -128,8 +132,8 @@ def check_overfit(
     targets = data.targets[batch].cpu().numpy()
     start = float(loss_of_each(targets, predict(session.model, data.inputs, batch, recipe), data.info).mean())
     loss, steps = math.inf, 0
-    for lr in (recipe.optimizer.lr, recipe.optimizer.lr / 4):
-        tried = replace(recipe, {"optimizer.lr": lr})
+    for factor in LR_FACTORS:
+        tried = replace(recipe, {"optimizer.lr": factor * recipe.optimizer.lr})
         loss, steps = _train_for(
             tried, data, batch, hardware, max(seconds, 2.0), keep_going, lambda x: x < OVERFIT_SHARE * start
         )
@@ -168,7 +172,7 @@ def check_input_matters(
 ) -> CheckResult:
     """Real inputs train to a lower loss than inputs that are all the same."""
     metric = "log_loss" if data.info.task != "regression" else "rmse"
-    blank = DeviceData(data.info, tuple(torch.zeros_like(x[:1]).expand_as(x) for x in data.inputs), data.targets)
+    blank = replace_record(data, inputs=tuple(torch.zeros_like(x[:1]).expand_as(x) for x in data.inputs))
     some = rows[: min(len(rows), 1000)].to(data.targets.device)
     targets = data.targets[some].cpu().numpy()
     scores = []

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autorecipe.recipe import Recipe
+from autorecipe.data import Dataset
+from autorecipe.recipe import FinishSection, Recipe
 from autorecipe.results import DatasetInfo
 from autorecipe.training.hardware import autocast, to_layout
 
@@ -39,6 +40,17 @@ class DeviceData:
     info: DatasetInfo
     inputs: tuple[Tensor, ...]
     targets: Tensor
+    streamed: bool = False
+    """Whether the inputs are left on disk or in the machine's memory, and batches of them come to the device."""
+
+
+def on_device(dataset: Dataset, device: torch.device) -> DeviceData:
+    """A data set's tensors on the device; inputs over a quarter of a GPU's free memory come in batches."""
+    streamed = dataset.streamed
+    if device.type == "cuda":
+        streamed = streamed or sum(x.nbytes for x in dataset.inputs) > torch.cuda.mem_get_info(device)[0] // 4
+    inputs = dataset.inputs if streamed else tuple(x.to(device) for x in dataset.inputs)
+    return DeviceData(dataset.info, inputs, dataset.targets.to(device), streamed)
 
 
 def direction(metric: str) -> str:
@@ -62,12 +74,12 @@ def predict(
 
     Args:
         model: in training or evaluation mode; the mode is put back.
-        inputs: tensors on the model's device.
+        inputs: tensors, on the model's device or not.
         rows: int64 row numbers, or None for all.
         recipe: for precision, layout, test-time augmentation and temperature.
         keep_going: called between batches; raises to stop.
     """
-    device = inputs[0].device
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     outputs = []
@@ -76,15 +88,33 @@ def predict(
         for start in range(0, count, EVAL_BATCH):
             keep_going()
             stop = start + EVAL_BATCH
-            batch = tuple(x[start:stop] if rows is None else x[rows[start:stop]] for x in inputs)
-            batch = tuple(to_layout(x, recipe.training.channels_last) for x in batch)
-            out = model(*batch).float()
-            if recipe.finish.flip_tta:
-                out = (out + model(batch[0].flip(-1), *batch[1:]).float()) / 2
-            outputs.append(out)
+            batch = tuple(x[start:stop] if rows is None else x[rows[start:stop].to(x.device)] for x in inputs)
+            batch = tuple(x.to(device) for x in batch)
+            images = views(batch[0], recipe.finish)
+            layouts = [
+                tuple(to_layout(x, recipe.training.channels_last) for x in (first, *batch[1:])) for first in images
+            ]
+            outputs.append(torch.stack([model(*inputs).float() for inputs in layouts]).mean(0))
     model.train(was_training)
     result = torch.cat(outputs).cpu().numpy() if outputs else np.zeros((0, 1), np.float32)
     return result / np.float32(recipe.finish.temperature) if recipe.data.task != "regression" else result
+
+
+def views(images_BCHW: Tensor, section: FinishSection) -> list[Tensor]:
+    """An image batch as test-time augmentation sees it, itself first; the border is repeated outwards.
+
+    A batch of anything else, for which both are off, comes back alone.
+    """
+    found = [images_BCHW]
+    if section.shift_tta:
+        for axis in (-2, -1):
+            size = images_BCHW.shape[axis]
+            for shift in (-section.shift_tta, section.shift_tta):
+                index = (torch.arange(size, device=images_BCHW.device) + shift).clamp_(0, size - 1)
+                found.append(images_BCHW.index_select(axis, index))
+    if section.flip_tta:
+        found += [view.flip(-1) for view in found]
+    return found
 
 
 def probabilities(outputs: np.ndarray) -> np.ndarray:

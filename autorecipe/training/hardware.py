@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import torch
@@ -137,6 +137,8 @@ def time_numerics(
     if hardware.kind == "cpu" and hardware.threads > 1 and hardware.vary_threads:
         use_threads(1)
         alone = timed(best)
+        use_threads(hardware.threads)  # again, for the first timing may have met another process
+        seconds = min(seconds, timed(best))
         told += f", with one thread {alone * 1000:.1f} ms"
         if alone < ONE_THREAD_SLOWER * seconds:
             seconds, threads = alone, 1
@@ -169,6 +171,31 @@ def _step_seconds(
         if time.monotonic() > deadline:
             break
     return min(samples)
+
+
+def race_threads(hardware: Hardware, rounds: int = 3) -> Generator[None, float, str]:
+    """Run stretches of a long training with all threads and with one in turn, then go on with what was faster.
+
+    Timings of a few steps beforehand are too short to be sure of, and a long run pays for the wrong choice to its
+    end.  Send it the seconds of a step in the stretch that has just ended; it sets the threads of the next one.
+
+    Args:
+        hardware: the device and its threads.
+        rounds: stretches with each number of threads; the fastest of them counts.
+
+    Returns:
+        What was chosen, and why.
+    """
+    fastest = {hardware.threads: math.inf, 1: math.inf}
+    for _ in range(rounds):
+        for threads in fastest:
+            use_threads(threads)
+            fastest[threads] = min(fastest[threads], (yield))
+    many, alone = fastest[hardware.threads], fastest[1]
+    chosen = 1 if alone < ONE_THREAD_SLOWER * many else hardware.threads
+    use_threads(chosen)
+    told = f"{many * 1000:.1f} ms with {hardware.threads} threads, {alone * 1000:.1f} ms with one"
+    return f"{chosen} thread{'s' if chosen > 1 else ''} from here on: a step takes {told}"
 
 
 def use_threads(threads: int) -> None:

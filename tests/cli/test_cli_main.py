@@ -270,7 +270,7 @@ def test_predict_tells_what_was_ignored_on_standard_error(
     assert run(["predict", str(tmp_path / "run"), "new.csv"]) == 0
     heard = capsys.readouterr()
     assert heard.out == "row,prediction\n0,1\n"
-    assert heard.err == "note: a column is ignored\n" * 2
+    assert heard.err == "warning: a column is ignored\n" * 2
 
 
 def test_predict_writes_tables(

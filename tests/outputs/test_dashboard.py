@@ -15,7 +15,8 @@ import pytest
 from autorecipe.errors import InputError
 from autorecipe.outputs import dashboard
 from autorecipe.rundir import RunDir
-from autorecipe.search.studies import OpenStudy, Parameter, ask, attach, open_storage, open_study, tell
+from autorecipe.search.parameters import Parameter
+from autorecipe.search.studies import OpenStudy, ask, attach, open_storage, open_study, tell
 
 
 def begin(run: RunDir, url: str | None = None) -> OpenStudy:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from autorecipe.networks import family
 from autorecipe.recipe import Recipe, replace
 from autorecipe.rundir import read_json
-from autorecipe.search.growth import _distinct, afford
+from autorecipe.search.growth import _other_points, afford
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr, describe
 
@@ -38,8 +38,12 @@ def test_with_time_enough_a_question_gets_all():
     assert afford(stage, 2, 2.5, False)[1] == 0
 
 
-def test_points_are_tried_once():
-    assert _distinct(({}, {"a": 1}, {}, {"a": 1}, {"a": 2})) == ({}, {"a": 1}, {"a": 2})
+def test_points_are_tried_once_and_the_incumbent_not_again():
+    crop, factor = {"regularization.crop": 2}, {"lr_factor": 1.0}
+    both = {"regularization.crop": 2, "regularization.flip": True}
+    points = ({}, crop, both, crop, factor)
+    assert _other_points(Recipe(), points) == (crop, both, factor)
+    assert _other_points(replace(Recipe(), crop), points) == (both, factor)
 
 
 @given(st.floats(1e-5, 1.0))

@@ -12,6 +12,7 @@ from autorecipe.search.planner import (
     fading,
     foresee,
     log_ratio,
+    lr_for_steps,
     make_plan,
     plan_facts,
     prior_gain,
@@ -108,11 +109,15 @@ def test_strength_counts_every_regularizer():
         ("dropout", 0.2),
         ("label_smoothing", 0.1),
         ("crop", 2),
-        ("flip", True),
         ("erase", 0.25),
         ("mixup", 0.2),
     ):
         assert strength(replace(IMAGE, {f"regularization.{name}": value})) > 0
+
+
+def test_no_prior_speaks_for_flips():
+    flipped = replace(IMAGE, {"regularization.flip": True})
+    assert prior_gain(IMAGE, flipped, 1000) == 0
 
 
 def test_a_trial_says_less_about_regularization_than_about_size():
@@ -122,3 +127,14 @@ def test_a_trial_says_less_about_regularization_than_about_size():
     # A trial of an epoch likes the recipe without augmentation; with 20 epochs to come it is not believed.
     fade = fading(1.0, 40.0, regularization=True)
     assert foresee(0.25, 0.05, prior_gain(image, bare, 20.0), fade) < 0
+
+
+@given(st.floats(1e-5, 1.0), st.integers(1, 10**6), st.integers(1, 10**6))
+def test_the_learning_rate_falls_with_the_steps(lr, measured, planned):
+    moved = lr_for_steps(lr, measured, planned)
+    assert (moved <= lr * 1.01) if planned >= measured else (moved >= lr * 0.99)
+    assert lr_for_steps(moved, planned, measured) == pytest.approx(lr, rel=0.02)
+
+
+def test_thirty_times_the_steps_want_half_of_the_learning_rate():
+    assert lr_for_steps(0.009, 300, 9600) == pytest.approx(0.0045, rel=0.02)

@@ -1,30 +1,22 @@
 import json
-import os
-import random
 from pathlib import Path
 
 import optuna
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from study_helpers import INCUMBENT, LR, SPACE, go, question
 
 from autorecipe.errors import InputError
 from autorecipe.rundir import RunDir
+from autorecipe.search.parameters import Parameter
 from autorecipe.search.studies import (
     Asked,
     Earlier,
-    OpenStudy,
-    Parameter,
     ask,
     attach,
     enqueue,
     finished,
     note,
     open_storage,
-    open_study,
-    repair_journal,
     report,
     set_attrs,
     shown,
@@ -32,37 +24,10 @@ from autorecipe.search.studies import (
     tell,
 )
 
-SPACE = (
-    Parameter("lr_factor", "float", 0.25, 4.0, log=True),
-    Parameter("regularization.dropout", "float", 0.0, 0.5),
-    Parameter("kernel", "int", 1, 7),
-    Parameter("regularization.flip", "categorical", choices=(False, True)),
-)
-INCUMBENT = {"lr_factor": 1.0, "regularization.dropout": 0.0, "kernel": 3, "regularization.flip": False}
-LR = (Parameter("lr_factor", "float", 0.25, 4.0, log=True),)
-
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     return RunDir(tmp_path / "digits-1")
-
-
-def question(storage: BaseStorage, **changes) -> OpenStudy:
-    arguments = {"direction": "maximize", "seed": 0, "prune": False, "parameters": SPACE, "startup": 4} | changes
-    run_name = arguments.pop("run_name", "digits-1")
-    return open_study(storage, run_name, arguments.pop("number", 2), arguments.pop("slug", "width-16to32"), **arguments)
-
-
-def score(asked: Asked) -> float:
-    return 1.0 - (float(asked.params["lr_factor"]) - 2.0) ** 2
-
-
-def go(handle: OpenStudy, trials: int) -> list[Asked]:
-    rows = []
-    for _ in range(trials):
-        rows.append(ask(handle))
-        tell(handle, rows[-1].number, "complete", score(rows[-1]))
-    return rows
 
 
 def test_known_points_first_then_quasi_random_then_tpe(run: RunDir) -> None:
@@ -244,8 +209,6 @@ def test_points_outside_of_the_space_are_refused(run: RunDir) -> None:
         question(storage, known=[{"lr_factor": 1.0, "regularization.dropout": 0.1}])
     with pytest.raises(InputError, match="one of"):
         enqueue(question(storage), {"regularization.flip": "yes"})
-    assert not Parameter("n", "int", 1, 3).contains(1.5)
-    assert not Parameter("n", "int", 1, 3).contains(True)
 
 
 def test_enqueued_points_come_next_in_their_type(run: RunDir) -> None:
@@ -260,15 +223,6 @@ def test_questions_without_parameters(run: RunDir) -> None:
     handle = question(open_storage(run, None), parameters=(), known=[{}])
     assert ask(handle) == Asked(0, {}, known=True)
     assert ask(handle) == Asked(1, {}, known=False)
-
-
-def test_quasi_random_integers_on_a_log_scale(run: RunDir) -> None:
-    space = (Parameter("n", "int", 1, 100, log=True),)
-    handle = question(open_storage(run, None), parameters=space, startup=16)
-    values = sorted(int(str(a.params["n"])) for a in (ask(handle) for _ in range(16)))
-    assert values[0] == 1
-    assert values[7] <= 12
-    assert values[-1] > 50
 
 
 def test_note_is_what_the_dashboard_reads(run: RunDir) -> None:
@@ -320,78 +274,3 @@ def test_storages_that_cannot_be_opened(run: RunDir, url: str) -> None:
 def test_passwords_are_not_shown() -> None:
     assert shown("mysql://me:sec:r@et@host/db") == "mysql://me:***@host/db"
     assert shown("sqlite:///a.db") == "sqlite:///a.db"
-
-
-def test_stale_locks_are_removed(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    go(question(open_storage(run, None)), 1)
-    monkeypatch.chdir(run.path.parent)
-    relative = RunDir(Path(run.name))
-    lock = run.path / "study.journal.lock"
-    lock.symlink_to("nowhere")
-    (run.path / "study.journal.lock1234.rename").symlink_to("nowhere")
-    go(question(open_storage(relative, None)), 1)
-    assert sorted(p.name for p in run.path.iterdir()) == ["study.journal"]
-
-
-def test_half_a_last_line_is_cut_off(run: RunDir) -> None:
-    handle = question(open_storage(run, None))
-    go(handle, 5)
-    before = finished(handle)
-    with open(run.journal, "ab") as file:
-        file.write(b'{"op_code":4,"worker_id":"x","study')
-    damaged = run.journal.read_bytes()
-    handle = question(open_storage(run, None))
-    assert finished(handle) == before
-    assert (run.path / "study.journal.damaged-1").read_bytes() == damaged
-    assert "damaged after" in run.log.read_text()
-    go(handle, 2)
-    assert len(finished(question(open_storage(run, None)))) == 7
-    assert not (run.path / "study.journal.damaged-2").exists()
-
-
-@pytest.mark.parametrize("junk", [b"\0" * 40, b"\xff\xfe\n", b"[1]\n", b'{"op_code":4}\n', b"[" * 100_000 + b"\n"])
-def test_damage_in_the_middle(run: RunDir, junk: bytes) -> None:
-    go(question(open_storage(run, None)), 5)
-    lines = run.journal.read_bytes().splitlines(keepends=True)
-    half = len(lines) // 2
-    run.journal.write_bytes(b"".join(lines[:half]) + junk + b"".join(lines[half:]))
-    (run.path / "study.journal.damaged-1").write_text("of an earlier time")
-    said = repair_journal(run.journal)
-    assert said is not None
-    assert f"after {half} records" in said
-    assert "damaged-2" in said
-    assert run.journal.read_bytes() == b"".join(lines[:half])
-    assert repair_journal(run.journal) is None
-    go(question(open_storage(run, None)), 2)
-
-
-def test_no_journal_needs_no_repair(tmp_path: Path) -> None:
-    assert repair_journal(tmp_path / "study.journal") is None
-
-
-@pytest.fixture(scope="module")
-def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    run = RunDir(tmp_path_factory.mktemp("whole") / "digits-1")
-    handle = question(open_storage(run, None), known=[INCUMBENT], prune=True)
-    for _ in range(6):
-        asked = ask(handle)
-        report(handle, asked.number, random.Random(asked.number).random(), 0)
-        tell(handle, asked.number, "complete", 0.5)
-    return run.journal.read_bytes()
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(share=st.floats(0, 1))
-def test_a_journal_cut_anywhere_opens_with_whole_records(journal: bytes, tmp_path: Path, share: float) -> None:
-    cut = round(share * len(journal))
-    path = tmp_path / "study.journal"
-    for old in tmp_path.glob("study.journal*"):
-        old.unlink()
-    path.write_bytes(journal[:cut])
-    said = repair_journal(path)
-    whole = journal[: journal.rfind(b"\n", 0, cut) + 1]
-    assert path.read_bytes() == whole
-    assert (said is None) == (len(whole) == cut)
-    assert (tmp_path / "study.journal.damaged-1").exists() == (said is not None)
-    storage = JournalStorage(JournalFileBackend(os.fspath(path)))
-    go(question(storage, known=[INCUMBENT], prune=True), 1)

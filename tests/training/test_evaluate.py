@@ -11,6 +11,7 @@ from sklearn import metrics
 from torch import nn
 
 from autorecipe.networks import build
+from autorecipe.recipe import FinishSection
 from autorecipe.results import DatasetInfo
 from autorecipe.training.evaluate import (
     HIGHER_IS_BETTER,
@@ -23,6 +24,7 @@ from autorecipe.training.evaluate import (
     probabilities,
     score,
     unscale,
+    views,
 )
 
 NUMBERS = DatasetInfo("n", "table", "regression", "", "rmse", "", {}, target_mean=50.0, target_std=4.0)
@@ -150,6 +152,15 @@ def test_mirror_images_are_averaged():
     both = predict(Sum(), (images,), None, image_recipe(**{"finish.flip_tta": True}))
     assert plain[0, 0] == 10
     assert both[0, 0] == 5
+
+
+def test_shifted_images_are_averaged_with_the_border_repeated():
+    images = torch.zeros((1, 1, 4, 4), dtype=torch.uint8)
+    images[0, 0, 1, 0] = 10  # at the left border: two of it after a shift to the right
+    seen = views(images, FinishSection(shift_tta=1))
+    assert [float(view.sum()) for view in seen] == [10, 10, 10, 20, 0]
+    assert len(views(images, FinishSection(shift_tta=1, flip_tta=True))) == 10
+    assert len(views(images, FinishSection())) == 1
 
 
 def test_predict_asks_whether_to_go_on_between_batches():

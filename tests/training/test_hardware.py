@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import helpers
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from autorecipe.errors import InputError
-from autorecipe.training.hardware import autocast, candidates, find_hardware, time_numerics, to_layout
+from autorecipe.training.hardware import autocast, candidates, find_hardware, race_threads, time_numerics, to_layout
 
 CPU = torch.device("cpu")
 HARDWARE = helpers.CPU  # one thread
@@ -110,3 +111,16 @@ def test_layout_and_precision():
         assert (torch.rand(2, 2) @ torch.rand(2, 2)).dtype == torch.bfloat16
     with autocast(CPU, "fp32"):
         assert (torch.rand(2, 2) @ torch.rand(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("many", "alone", "chosen"), [(1.0, 1.05, 1), (1.0, 1.2, 2), (2.0, 1.0, 1)])
+def test_a_race_of_threads_counts_the_fastest_stretches(many, alone, chosen):
+    race = race_threads(dataclasses.replace(HARDWARE, threads=2))
+    next(race)
+    stretches = [step * disturbed for disturbed in (5.0, 1.0, 3.0) for step in (many, alone)]
+    for seconds in stretches[:-1]:
+        race.send(seconds)
+    with pytest.raises(StopIteration) as ended:
+        race.send(stretches[-1])
+    assert torch.get_num_threads() == chosen
+    assert str(ended.value.value).startswith(f"{chosen} thread")

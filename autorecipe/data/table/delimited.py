@@ -288,6 +288,8 @@ def _parse(path: Path, layout: Layout) -> pd.DataFrame:
                 skipinitialspace=True,
                 low_memory=False,
             )
+    except InputError:
+        raise
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
         _refuse_ragged(path, layout)
         what = str(error).removeprefix("Error tokenizing data. C error: ").strip()

@@ -1,0 +1,216 @@
+"""The answer to a question: which candidate is compared, what is decided, and the sentence that says it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autorecipe.recipe import Recipe
+from autorecipe.results import Decision, TrainResult
+from autorecipe.search import decide, studies
+from autorecipe.search.evidence import measure_evidence
+from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain, strength
+from autorecipe.search.points import Question, incumbent_at_share
+from autorecipe.search.tried import Tried, recorded_result, recorded_score
+from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
+
+SEARCH_NOISE = 0.05
+"""Standard error of a log ratio of search scores: one seed each, and the winner was picked by them."""
+UNMEASURED: dict[str, Any] = {
+    "effect": None,
+    "standard_error": None,
+    "interval": None,
+    "p_better": None,
+    "num_examples": 0,
+    "num_seeds": 0,
+}
+"""What a decision says of an effect that was not measured."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decision with the recipe carried on, and the run that tells how it trains."""
+
+    decision: Decision
+    recipe: Recipe
+    runner_up: Recipe | None
+    result: TrainResult | None
+    """A training run of the chosen recipe, for the diagnosis."""
+    evidence: decide.Evidence | None
+    diverged: float = 0.0
+    """Share of the trials that diverged."""
+
+
+def answer_question(
+    bench: Workbench,
+    question: Question,
+    study: studies.OpenStudy,
+    tried: Tried,
+    pooled: tuple[float, float],
+    begin: float,
+) -> Answer:
+    """Compare the most promising candidate with the incumbent on fresh seeds, decide, write it down.
+
+    Args:
+        bench: the workbench.
+        question: what was asked.
+        study: its study, whose trials have ended.
+        tried: what they gave.
+        pooled: variance between seeds in earlier questions (`decide.pool`).
+        begin: when the question was begun, by `time.monotonic`.
+    """
+    incumbent = incumbent_at_share(bench, question)
+    digest = bench.run.save_recipe(incumbent)
+    winner = _most_promising(bench, question, tried, incumbent)
+    common: dict[str, Any] = {
+        "stage": question.stage,
+        "question": question.text,
+        "incumbent": digest,
+        "candidates": tuple(dict.fromkeys(r.digest for _, r in sorted(tried.recipes.items()) if r.digest != digest)),
+        "study": study.name,
+        "trials": tuple(sorted(r.number for r in studies.finished(study))),
+        "held_out": "cross-validated" if bench.dataset.info.cross_validated else "confirm",
+    }
+    if winner is None:
+        decision = Decision(
+            **common,
+            **UNMEASURED,
+            candidate=digest,
+            seconds=time.monotonic() - begin,
+            verdict=decide.NOT_DECIDED,
+            reason="no other candidate finished a trial",
+            chosen=digest,
+        )
+        _note(bench, study, decision)
+        return Answer(decision, incumbent, None, recorded_result(bench, incumbent), None)
+    candidate, search_score = tried.recipes[winner], tried.values[winner][0]
+    evidence, scores, examples = measure_evidence(bench, question, candidate, incumbent)
+    found = decide.estimate(evidence, pooled) if evidence else None
+    error = evidence.error if evidence else _search_error(bench, incumbent, search_score)
+    prior = _prior(bench, question, incumbent, candidate)
+    fade = _fade(question, incumbent, candidate)
+    if found is not None:
+        expected = expected_final(found, error, prior, fade)
+    else:
+        rough = log_ratio(error, decide.error_of(bench.dataset.info.metric, search_score))
+        expected = foresee(rough, SEARCH_NOISE, prior, fade)
+    word, adopted = decide.verdict(found, expected, error)
+    chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
+    reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
+    if found is None:
+        reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
+    decision = Decision(
+        **common,
+        **_measured(found, evidence, examples),
+        candidate=candidate.digest,
+        seconds=time.monotonic() - begin,
+        verdict=word,
+        reason=reason,
+        chosen=chosen.digest,
+        scores=scores,
+        candidate_score=search_score,
+        num_params=measure_shape(bench, chosen, question.share).num_params,
+    )
+    _note(bench, study, decision)
+    return Answer(decision, chosen, other, recorded_result(bench, chosen), evidence)
+
+
+def _measured(found: decide.Estimate | None, evidence: decide.Evidence | None, examples: int) -> dict[str, Any]:
+    """What a decision says of the effect."""
+    if found is None or evidence is None:
+        return UNMEASURED
+    return {
+        "effect": found.effect,
+        "standard_error": found.standard_error,
+        "interval": found.interval,
+        "p_better": found.p_better,
+        "num_examples": examples,
+        "num_seeds": len(evidence.differences),
+    }
+
+
+def _note(bench: Workbench, study: studies.OpenStudy, decision: Decision) -> None:
+    """Show the decision with its study in the dashboard."""
+    studies.note(study, f"**{decision.question}**\n\n{sentence(decision, bench)}\n\n{decision.reason}")
+
+
+# What is expected of a candidate
+
+
+def _most_promising(bench: Workbench, question: Question, tried: Tried, incumbent: Recipe) -> int | None:
+    """The rival with the best expected score at the end of the finish; between equals the lower loss."""
+    rivals = _rivals(question, tried, incumbent)
+    if not rivals:
+        return None
+    metric = bench.dataset.info.metric
+    level = recorded_score(bench, incumbent)
+    level = level if level is not None else float(np.median([score for score, _ in rivals.values()]))
+
+    def promise(number: int) -> tuple[float, float]:
+        score, loss = rivals[number]
+        measured = log_ratio(decide.error_of(metric, level), decide.error_of(metric, score))
+        prior = _prior(bench, question, incumbent, tried.recipes[number])
+        return foresee(measured, 0.0, prior, _fade(question, incumbent, tried.recipes[number])), -loss
+
+    return max(rivals, key=promise)
+
+
+def _rivals(question: Question, tried: Tried, incumbent: Recipe) -> Mapping[int, tuple[float, float]]:
+    """Score and loss of the trials that the incumbent is compared with: in a growth question other networks."""
+    growth = len(question.alternatives) > 1
+    return {
+        n: value
+        for n, value in tried.values.items()
+        if tried.recipes[n].digest != incumbent.digest and (not growth or tried.recipes[n].network != incumbent.network)
+    }
+
+
+def _search_error(bench: Workbench, incumbent: Recipe, otherwise: float) -> float:
+    """The incumbent's error by its search score, or by `otherwise` if it has none."""
+    level = recorded_score(bench, incumbent)
+    return decide.error_of(bench.dataset.info.metric, otherwise if level is None else level)
+
+
+def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+    """Expected relative gain of the candidate at the end of the finish, without any measurement."""
+    epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
+    examples = len(bench.dataset.splits.train)
+    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network) / examples)
+
+
+def _fade(question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+    """What is left of a measured difference between two recipes at the end of the finish."""
+    other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
+    return fading(question.share, question.finish, regularization=other)
+
+
+# In words
+
+
+def sentence(decision: Decision, bench: Workbench) -> str:
+    """A decision in one plain sentence."""
+    text = f"{_asked_of(decision, bench)}: {decision.verdict}"
+    if decision.effect is None:
+        return f"{text} ({decision.reason})"
+    metric = bench.dataset.info.metric
+    old, new = (float(np.mean(decision.scores[who])) for who in ("incumbent", "candidate"))
+    if metric == "accuracy":
+        name, old, new = "error", 1 - old, 1 - new
+    else:
+        name = metric
+    return (
+        f"{text}; {name} {old:.4g} -> {new:.4g} on {decision.num_examples:,} unseen examples, "
+        f"{decision.num_seeds} seeds, P(better) {decision.p_better:.2f}"
+    )
+
+
+def _asked_of(decision: Decision, bench: Workbench) -> str:
+    """The question, with the one candidate that was compared: `width 16 -> 32`."""
+    old, new = (bench.run.load_recipe(digest).network for digest in (decision.incumbent, decision.candidate))
+    if old == new:
+        return decision.question
+    if old.width != new.width:
+        return f"{decision.stage} {old.width} -> {new.width}"
+    return f"{decision.question.rstrip('?')} ({describe(old)} -> {describe(new)})"
