@@ -125,7 +125,7 @@ def changed(value):
     if isinstance(value, str):
         return value + "x"
     if isinstance(value, list):
-        return [*value, {"width": 7, "kernel": 3, "stride": 1}]
+        return [*value, {"width": 7, "kernel": 3, "stride": 1} if value else "a column"]
     return {**value, "more": 1}
 
 

@@ -10,8 +10,10 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-RARE = 10
-"""A class with fewer examples than this may be too rare to be learned."""
+RARE = 5
+"""A class with fewer examples is too rare to be learned."""
+SELDOM = 10
+"""So is one with fewer than this, where it has less than a quarter of what is usual."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -32,8 +34,9 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
 
 
 def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where a class has fewer than ten examples, and less than a quarter of those of the largest."""
-    rare = sorted((n, name) for name, n in zip(classes, counts, strict=True) if n < RARE and 4 * n < max(counts))
+    """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median."""
+    most = max(RARE, min(SELDOM, float(np.median(counts)) / 4)) if counts else 0.0
+    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < most)
     if not rare:
         return []
     shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")

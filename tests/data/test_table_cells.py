@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorecipe.data.table.cells import HUGE, as_numbers, as_truth, decimal_votes, text_numbers
+from autorecipe.data.table.cells import HUGE, as_numbers, as_truth, decimal_votes, factorize, text_numbers
 from autorecipe.data.table.dates import ISO, as_dates, date_format, date_parts, whole_number_dates
 from autorecipe.data.table.kinds import column_kind
 
@@ -124,6 +124,12 @@ def test_truth_in_every_spelling():
 )
 def test_what_a_column_holds(values, name):
     assert kind(values).name == name
+
+
+def test_false_is_not_zero_and_true_is_not_one():
+    codes, texts = factorize(pd.Series([0, False, "a", True, 1, None], dtype=object))
+    assert [texts[code] for code in codes[:-1]] == ["0", "False", "a", "True", "1"]
+    assert codes[-1] == -1
 
 
 def test_categories_stay_categories_whatever_they_look_like():

@@ -40,6 +40,9 @@ def factorize(series: pd.Series) -> tuple[np.ndarray, list[str]]:
     Raises:
         InputError: the column holds lists or other objects that are no values.
     """
+    if series.dtype == object and pd.api.types.infer_dtype(series).startswith("mixed"):
+        # Python has 1 == True, and which of them comes first is chance.
+        series = series.map(lambda value: str(value) if isinstance(value, (bool, np.bool_)) else value)
     try:
         codes, uniques = pd.factorize(series)
     except TypeError as error:

@@ -16,6 +16,8 @@ from autorecipe.errors import InputError
 
 MOST_VALUES = 1000
 """Most values of a category with a code of their own; the others share one."""
+MOST_TEXTS = 20_000
+"""Rows that the words of a text column are learned from, evenly spread over all."""
 FEWEST_ROWS = 2
 """A value with fewer training rows shares the code of the rare ones."""
 _NORMAL_IQR = 1.3489795
@@ -156,8 +158,11 @@ def _scale(values: np.ndarray) -> tuple[float, float]:
 
 
 def _text_column(name: str, codes: np.ndarray, texts: list[str]) -> dict[str, Any]:
-    learned = learn_words(texts)
-    features = text_features(texts, learned)[codes[codes >= 0]]
+    known = codes[codes >= 0]
+    some, rows = np.unique(known[:: -(-len(known) // MOST_TEXTS)], return_inverse=True)
+    seen = [texts[i] for i in some]
+    learned = learn_words(seen)
+    features = text_features(seen, learned)[rows.reshape(-1)]
     scales = [list(_scale(column)) for column in features.T]
     return {"name": name, "kind": "text", **learned, "scales": scales, "missing": bool(np.any(codes < 0))}
 

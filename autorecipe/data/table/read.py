@@ -258,12 +258,13 @@ def _missing_values(inputs: pd.DataFrame) -> list[Finding]:
     counts = counts[counts > 0].sort_values(ascending=False, kind="stable")
     if not len(counts):
         return []
-    shown = ", ".join(f"'{name}' {int(count):,}" for name, count in counts.head(5).items())
+    shown = ", ".join(f"'{name}' {int(n):,} ({n / len(inputs):.1%})" for name, n in counts.head(5).items())
     more = ", ..." if len(counts) > 5 else ""
     return [
         Finding(
             "missing_values",
-            f"{len(counts)} of {len(inputs.columns)} columns miss values in {len(inputs):,} rows: {shown}{more}",
+            f"{len(counts)} of {len(inputs.columns)} columns miss{'es' * (len(counts) == 1)} values, of {len(inputs):,} "
+            f"rows: {shown}{more}",
             "a missing number is the median and a signal of its own; a missing category is a code of its own",
         )
     ]

@@ -7,7 +7,7 @@ axes of the training texts.  Measured on reviews, tweets and captions against 32
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,14 @@ def learn_words(texts: Sequence[str]) -> dict[str, Any]:
         `words` [V] that at least two texts have, the commonest first; `weights` [V], the inverse document
         frequencies; `axes` [V, A].  V and A may be 0.
     """
-    counts = Counter(word for text in texts for word in _distinct(text))
+    distinct = [_distinct(text) for text in texts]
+    counts = Counter(word for found in distinct for word in found)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     words = [word for word, count in ranked[:MOST_WORDS] if count >= 2]
     weights = np.log((1 + len(texts)) / (1 + np.asarray([counts[word] for word in words]))) + 1
     found = {"words": words, "weights": weights.round(5).tolist(), "axes": []}
     if words:
-        rows = _weighted(texts, found)
+        rows = _weighted(distinct, found)
         _, vectors = np.linalg.eigh((rows.T @ rows).toarray())
         axes = vectors[:, ::-1][:, :MOST_AXES]
         # An axis has no direction of its own: the largest entry is made positive.
@@ -52,28 +53,28 @@ def text_features(texts: Sequence[str], learned: dict[str, Any]) -> np.ndarray:
     """float64 [N, 4 + A]: length in characters and in words, share of capitals, marks such as ! and ?; the axes."""
     style = np.zeros((len(texts), 4))
     for i, text in enumerate(texts):
-        capitals = sum(letter.isupper() for letter in text)
+        capitals = sum(map(str.isupper, text))
         marks = text.count("!") + text.count("?")
         style[i] = len(text), len(text.split()), capitals / max(1, len(text)), marks
     style[:, :2] = np.log1p(style[:, :2])
     if not learned["words"]:
         return style
-    return np.concatenate([style, _weighted(texts, learned) @ np.asarray(learned["axes"])], axis=1)
+    return np.concatenate([style, _weighted(map(_distinct, texts), learned) @ np.asarray(learned["axes"])], axis=1)
 
 
-def _distinct(text: str) -> list[str]:
-    return sorted(set(_WORD.findall(text.lower())))
+def _distinct(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
 
 
-def _weighted(texts: Sequence[str], learned: dict[str, Any]) -> Any:
+def _weighted(distinct: Iterable[set[str]], learned: dict[str, Any]) -> Any:
     """Sparse [N, V]: the weights of the words that a text has, each row of length 1."""
     positions = {word: i for i, word in enumerate(learned["words"])}
-    weights = learned["weights"]
-    values, columns, ends = list[float](), list[int](), [0]
-    for text in texts:
-        found = [positions[word] for word in _distinct(text) if word in positions]
-        length = sum(weights[i] ** 2 for i in found) ** 0.5
-        values += [weights[i] / length for i in found]
-        columns += found
-        ends.append(len(columns))
-    return sparse.csr_matrix((values, columns, ends), shape=(len(texts), len(positions)))
+    known = positions.keys()
+    # A set's order is chance, and sums depend on it.
+    found = [sorted(positions[word] for word in words & known) for words in distinct]
+    counts = [len(row) for row in found]
+    columns = np.fromiter((i for row in found for i in row), dtype=np.int64, count=sum(counts))
+    rows = np.repeat(np.arange(len(found)), counts)
+    values = np.asarray(learned["weights"])[columns]
+    values /= np.sqrt(np.bincount(rows, values**2, minlength=len(found)))[rows]
+    return sparse.csr_matrix((values, columns, np.cumsum([0, *counts])), shape=(len(found), len(positions)))
