@@ -43,7 +43,7 @@ def search(
         data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`; a y of 0 and 1 [N, L]
             has a column for each label.
         budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
-        target: the target's column, for tables.
+        target: the target's column, for tables; `"a,b,c"` for columns of 0 and 1, a label each.
         task: `auto`, `binary`, `multiclass`, `multilabel` or `regression`.
         metric: `auto`, a metric's name (scikit-learn's are known too), or your own `f(y_true, y_pred) -> float`:
             greater is better, unless `f.greater_is_better = False` or `(f, "minimize")` says otherwise; `f.best` is
@@ -51,8 +51,9 @@ def search(
         out: the run's folder; None: `runs/DATASET-N`.
         seed: seed of splits, sampler and training.
         say: told everything that happens, as `say(kind, **facts)`; None: silence.
-        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`, or `range=(0, 10)`
-            for the bounds of a number to predict (`"none"`: no bounds).
+        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`, `drop=("id",)`,
+            `group="patient"`, `time="day"`, or `range=(0, 10)` for the bounds of a number to predict (`"none"`: no
+            bounds).
 
     Raises:
         InputError: data or an option is wrong.

@@ -84,7 +84,10 @@ class Result:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
             raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
-        wanted = {"image": {"resolution", "channels", "classes"}, "table": {"inputs", "columns", "classes"}}
+        wanted = {
+            "image": {"resolution", "channels", "classes"},
+            "table": {"inputs", "columns", "classes", "target", "task"},
+        }
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:

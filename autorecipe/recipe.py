@@ -34,6 +34,14 @@ class DataSection:
     """The metric that decisions are taken in."""
     target: str = ""
     """The target's column, for tables."""
+    keep: tuple[str, ...] = ()
+    """Columns that stay although they look useless."""
+    drop: tuple[str, ...] = ()
+    """Columns that are left out."""
+    group: str = ""
+    """Column of what no split may divide."""
+    time: str = ""
+    """Column by which the splits are ordered."""
     range: str = "auto"
     """Bounds of a regression's target: `LO,HI`, `none`, or `auto` (found from the data)."""
     resolution: int = 0

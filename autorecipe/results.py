@@ -70,6 +70,13 @@ class DatasetInfo:
     bins: tuple[tuple[float, ...], ...] = ()
     """Quantile edges of each numeric feature after scaling, for piecewise-linear embeddings."""
     target: str = ""
+    group: str = ""
+    """Column of what belongs together, as `--group` says."""
+    time: str = ""
+    """Column that orders the rows, as `--time` says."""
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Columns that stay, and that are left out, as the user said."""
     target_scale: TargetScale = TargetScale()
     cross_validated: bool = False
     """Whether confirm is replaced by fresh folds (under 5,000 examples)."""

@@ -17,7 +17,13 @@ Dataset = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", show_default=False, help="The folder of a run, such as runs/digits-1.")
 ]
-Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict, for tables and labels.csv.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL",
+        help="The column to predict, for tables and labels.csv; A,B,C: a table's columns of 0 and 1, a label each.",
+    ),
+]
 Task = Annotated[str, typer.Option(help="auto, binary, multiclass, multilabel or regression.")]
 Metric = Annotated[
     str,
@@ -33,7 +39,18 @@ Range = Annotated[
 ]
 Keep = Annotated[
     list[str] | None,
-    typer.Option(metavar="COL", help="A column that stays although it looks like an identifier. Repeatable."),
+    typer.Option(metavar="COL", help="A column that stays although it looks useless, an identifier say. Repeatable."),
+]
+Drop = Annotated[list[str] | None, typer.Option(metavar="COL", help="A column that is left out. Repeatable.")]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="COL", help="The column of what belongs together: no split has a part of a group."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL", help="The column of dates or numbers to split by: trains on earlier rows than it scores."
+    ),
 ]
 Resolution = Annotated[
     int | None, typer.Option(metavar="N", help="Side of the images in pixels; else chosen from the data.")

@@ -10,6 +10,8 @@ from autorecipe.cli.display import Say
 from autorecipe.cli.options import (
     Dataset,
     Device,
+    Drop,
+    Group,
     JsonEvents,
     Keep,
     Metric,
@@ -22,6 +24,7 @@ from autorecipe.cli.options import (
     Target,
     Task,
     Threads,
+    Time,
 )
 from autorecipe.cli.session import run_session
 from autorecipe.clock import Budget, parse_budget, start_clock
@@ -61,6 +64,9 @@ def search(
         int | None, typer.Option(min=1, metavar="N", help="The most parameters that are tried.")
     ] = None,
     keep: Keep = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
     resolution: Resolution = None,
     bounds: Range = "auto",
     reserve: Annotated[
@@ -98,6 +104,9 @@ def search(
             max_depth=max_depth,
             max_params=max_params,
             keep=tuple(keep or ()),
+            drop=tuple(drop or ()),
+            group=group,
+            time=time,
             resolution=resolution,
             range=bounds,
             reserve=reserve,

@@ -11,8 +11,10 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-RARE = 10
-"""A class or label with fewer examples than this may be too rare to be learned."""
+RARE = 5
+"""A class with fewer examples is too rare to be learned."""
+SELDOM = 10
+"""So is one with fewer than this, where it has less than a quarter of what is usual."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -33,18 +35,44 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
 
 
 def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where a class has fewer than ten examples, and less than a quarter of what is usual here."""
-    most = min(RARE, float(np.median(counts)) / 4 if counts else 0.0)
-    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < most)
+    """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median."""
+    rare, shown = _rare(classes, counts)
     if not rare:
         return []
-    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
     return [
         Finding(
             "rare_classes",
-            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
+            f"classes with very few examples outside of test: {rare:,} of {len(classes):,} ({shown})",
             "they stay; they are hardly learned, and their scores are chance",
             "add examples of them, or merge or remove these classes",
+            warn=True,
+        )
+    ]
+
+
+def _rare(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[int, str]:
+    """How many of these are too rare to be learned, and the rarest of them in words."""
+    most = max(RARE, min(SELDOM, float(np.median(counts)) / 4)) if counts else 0.0
+    rare = sorted((count, name) for name, count in zip(names, counts, strict=True) if count < most)
+    return len(rare), ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+
+
+def similar_classes(classes: tuple[str, ...]) -> list[Finding]:
+    """A finding where the names of classes differ in case, blanks, - or _ alone; single letters may."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        plain = "".join(c for c in name.casefold() if not c.isspace() and c not in "-_")
+        alike.setdefault(plain if len(plain) > 1 and plain.islower() else name, []).append(name)
+    pairs = [names for names in alike.values() if len(names) > 1]
+    if not pairs:
+        return []
+    shown = "; ".join(" and ".join(f"'{name}'" for name in names[:3]) for names in pairs[:3])
+    return [
+        Finding(
+            "similar_classes",
+            f"classes differ in case, blanks, - or _ alone: {shown}",
+            "they are different classes",
+            "write them alike in the data, if they are one",
             warn=True,
         )
     ]
@@ -59,14 +87,14 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
         sets: labels of each example.
     """
     found = []
-    rare = [f"'{name}' {count:,}" for name, count in zip(names, counts, strict=True) if count < RARE]
+    rare, shown = _rare(names, counts)
     if rare:
         found.append(
             Finding(
                 "rare_labels",
-                f"{len(rare)} of {len(names)} labels have fewer than {RARE} examples: {', '.join(rare[:5])}",
-                "they stay, and will hardly be learned",
-                "give more examples of them, or take them out of the data",
+                f"labels with very few examples outside of test: {rare:,} of {len(names):,} ({shown})",
+                "they stay; they are hardly learned, and their scores are chance",
+                "add examples of them, or merge or remove these labels",
                 warn=True,
             )
         )
@@ -220,14 +248,19 @@ def duplicates(
     return findings
 
 
-def dropped_columns(dropped: Sequence[dict[str, str]]) -> list[Finding]:
-    """Findings on the columns that a table's preprocessing left out."""
+def conflicting_rows(tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, names: Sequence[str]) -> list[Finding]:
+    """A finding where rows of a table are equal in every used column and are of different classes."""
+    pairs = duplicate_pairs(tensors)
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    if not len(disagree):
+        return []
+    a, b = disagree[0]
     return [
         Finding(
-            f"{column['kind']}_column",
-            f"column '{column['name']}' {column['found']}",
-            "it was dropped",
-            f"--keep {column['name']}" if column["kind"] != "constant" else "",
+            "conflicting_targets",
+            f"{len(disagree):,} of {len(targets):,} rows equal another in every used column and are of another class "
+            f"({names[a]} and {names[b]})",
+            "they stay; no model can have both right",
+            warn=100 * len(disagree) > len(targets),
         )
-        for column in dropped
     ]

@@ -14,7 +14,7 @@ from autorecipe.data.sources import as_array, explain, is_frame
 from autorecipe.data.splits import make_splits
 from autorecipe.data.table import TABLE
 from autorecipe.data.targets import check_range, choose_scale, parse_range, to_scale
-from autorecipe.data.tasks import class_indices, label_matrix, label_strata, labels_of_flags, sort_classes, split_labels
+from autorecipe.data.tasks import class_indices, label_matrix, label_strata, labels_of_flags, split_labels
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.results import DatasetInfo, Finding, TargetScale
 
@@ -65,6 +65,9 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     source, options, labels = _flags_as_labels(source, options)
     kind, _ = detect(source)
     raw = kind.read(source, options, progress or _silent)
+    if raw.modality != "table" and (options.group or options.time or options.drop):
+        option = "--group" if options.group else "--time" if options.time else "--drop"
+        raise InputError(f"{option} names a column of a table, but '{raw.name}' holds {raw.modality}s")
     task = str(raw.facts["task"])
     choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:
@@ -74,10 +77,12 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         )
     strata = raw.targets
     if task == "multilabel":
-        raw = _with_labels(raw, labels)
+        if labels:
+            reason = f"y has {len(labels)} columns of 0 and 1"
+            raw = replace(raw, facts={**raw.facts, "classes": labels, "task_reason": reason})
         strata = label_strata(raw.targets)
-    splits = make_splits(strata, raw.given, task, options.seed)
-    _check_splits(raw, splits, task)
+    splits = make_splits(strata, raw.given, task, options.seed, raw.groups, raw.times)
+    unseen = _check_splits(raw, splits, task)
     preprocess = kind.fit(raw, splits.train)
     classes = tuple(preprocess["classes"])
     counts = _class_counts(raw, splits, classes)
@@ -88,10 +93,16 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     targets = _targets(raw, task, classes, scale)
     findings = [
         *raw.findings,
-        *inspect.dropped_columns(preprocess.get("dropped", ())),
+        *unseen,
+        *kind.examine(raw, preprocess, splits),
         *said,
         *_about_classes(raw, task, classes, counts),
         *inspect.duplicates(inputs, targets, splits, raw.names, raw.modality),
+        *(
+            inspect.conflicting_rows(inputs, targets, raw.names)
+            if raw.modality == "table" and task in ("binary", "multiclass")
+            else ()
+        ),
     ]
     info = DatasetInfo(
         name=raw.name,
@@ -109,6 +120,10 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         pixel_mean=tuple(preprocess.get("pixel_mean", ())),
         pixel_std=tuple(preprocess.get("pixel_std", ())),
         target=str(preprocess.get("target", "")),
+        group=str(raw.facts.get("group", "")),
+        time=str(raw.facts.get("time", "")),
+        keep=tuple(raw.facts.get("keep", ())),
+        drop=tuple(raw.facts.get("drop", ())),
         target_scale=scale,
         cross_validated=len(splits.confirm) == 0,
         findings=tuple(findings),
@@ -127,23 +142,34 @@ def _silent(sentence: str, done: float) -> None:
     """Tell nobody."""
 
 
-def _check_splits(raw: Raw, splits: Splits, task: str) -> None:
+def _check_splits(raw: Raw, splits: Splits, task: str) -> list[Finding]:
+    """Refuse splits that cannot be trained on or scored; say what of them cannot be learned."""
+    few = "give more examples of each class"
+    if raw.groups is not None:
+        few = f"the groups of '{raw.facts['group']}' are too few or too uneven: at least 4 are needed"
+        if len(np.unique(raw.groups[splits.train])) < 2:
+            raise InputError(f"fewer than two groups of '{raw.name}' are left for train; {few}")
     for name in ("train", "val", "test"):
         if not len(getattr(splits, name)):
-            raise InputError(f"no examples of '{raw.name}' are left for {name}; give more examples of each class")
+            raise InputError(f"no examples of '{raw.name}' are left for {name}; {few}")
     if task in ("regression", "multilabel"):
-        return
+        return []
     known = np.unique(raw.targets[splits.train])
     for name in ("test", "val"):
         rows = getattr(splits, name)
         unseen = rows[~np.isin(raw.targets[rows], known)]
-        if len(unseen):
-            names = np.unique(raw.targets[unseen]).tolist()
-            raise InputError(
-                f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
-                f"{raw.names[int(unseen[0])]}) but none in train, so it cannot be learned; add examples of it to train "
-                f"or remove it from {name}"
-            )
+        if not len(unseen):
+            continue
+        names = np.unique(raw.targets[unseen]).tolist()
+        found = (
+            f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
+            f"{raw.names[int(unseen[0])]}) but none in train"
+        )
+        if raw.times is not None:
+            what = "it comes later in time: no model can predict it, and the scores say so"
+            return [Finding("class_of_the_future", found, what, warn=True)]
+        raise InputError(f"{found}, so it cannot be learned; add examples of it to train or remove it from {name}")
+    return []
 
 
 def _flags_as_labels(source: Source, options: ReadOptions) -> tuple[Source, ReadOptions, tuple[str, ...]]:
@@ -168,16 +194,6 @@ def _flags_as_labels(source: Source, options: ReadOptions) -> tuple[Source, Read
     if options.task not in ("auto", "multilabel"):
         raise InputError(f"y has the shape {flags.shape}, so the task is multilabel, not {options.task}")
     return (X, joined), replace(options, task="multilabel"), tuple(name.strip() for name in names)
-
-
-def _with_labels(raw: Raw, names: tuple[str, ...]) -> Raw:
-    """Raw data of a multilabel task with the names of all its labels."""
-    facts = dict(raw.facts)
-    if names:
-        facts |= {"classes": names, "task_reason": f"y has {len(names)} columns of 0 and 1"}
-    elif not facts.get("classes"):
-        facts["classes"] = sort_classes(sorted({label for some in split_labels(raw.targets) for label in some}))
-    return replace(raw, facts=facts)
 
 
 def _metric(raw: Raw, splits: Splits, wanted: str, counts: tuple[int, ...]) -> tuple[str, str]:
@@ -233,6 +249,7 @@ def _about_classes(raw: Raw, task: str, classes: tuple[str, ...], counts: tuple[
     return [
         *inspect.imbalance(classes, counts),
         *inspect.rare_classes(classes, counts),
+        *inspect.similar_classes(classes),
         *inspect.joined_classes(raw.targets),
         *ordered,
     ]
@@ -245,9 +262,7 @@ def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], t
     numbers = inputs[0][torch.from_numpy(train)].numpy()
     return {
         "num_numbers": numbers.shape[1],
-        "cardinalities": tuple(
-            len(column["values"]) + 1 for column in preprocess["columns"] if column["kind"] == "category"
-        ),
+        "cardinalities": tuple(preprocess["cardinalities"]),
         "bins": tuple(quantile_bins(column) for column in numbers.T),
     }
 

@@ -194,7 +194,7 @@ def labels_of_flags(flags: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Joined labels [N] of 0 and 1 [N, L].
 
     Raises:
-        InputError: other values, or names [L] that are empty, not all different or hold `|`.
+        InputError: other values, or names [L] that cannot be joined.
     """
     values = np.unique(flags.astype(str))
     wrong = values[~np.isin(values, ("0", "1", "0.0", "1.0", "False", "True"))]
@@ -203,11 +203,25 @@ def labels_of_flags(flags: np.ndarray, names: Sequence[str]) -> np.ndarray:
             f"y has the shape {flags.shape} and holds '{wrong[0]}': several targets for each example are labels, so "
             "give 0 and 1, or a y of one column"
         )
+    return join_flags(np.isin(flags.astype(str), ("1", "1.0", "True")), names)
+
+
+def join_flags(has: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Joined labels [N] of which labels each example has: bool [N, L].
+
+    Raises:
+        InputError: names [L] are empty, not all different or hold `|`.
+    """
+    names = [name.strip() for name in names]
     for name in names:
-        if not name.strip() or SEPARATOR in name or list(names).count(name) > 1:
-            raise InputError(f"y has a column named '{name}': labels need different names, without '{SEPARATOR}'")
-    chosen = np.isin(flags.astype(str), ("1", "1.0", "True"))
-    return join_labels([sorted(name.strip() for name in np.asarray(names)[row]) for row in chosen])
+        if not name or SEPARATOR in name or names.count(name) > 1:
+            raise InputError(
+                f"a label is named '{name}': labels need different names, without '{SEPARATOR}', which joins them; "
+                "rename the column"
+            )
+    kinds, inverse = np.unique(has, axis=0, return_inverse=True)
+    joined = join_labels([sorted(name for name, true in zip(names, row, strict=True) if true) for row in kinds])
+    return np.asarray(joined[inverse.reshape(-1)])
 
 
 def label_target(values: Sequence[str] | np.ndarray, name: str, reason: str) -> Target:

@@ -50,6 +50,10 @@ def replay_recipe(
     settings = Settings(
         source=str(source) if isinstance(source, (str, Path)) else None,
         target=section.target or None,
+        keep=section.keep,
+        drop=section.drop,
+        group=section.group or None,
+        time=section.time or None,
         task=section.task,
         metric=section.metric,
         budget=f"{recipe.training.steps}epochs",
