@@ -224,10 +224,11 @@ def duplicates(
         if len(rows):
             total = int(np.sum(split == number))
             examples = ", ".join(str(names[row]) for row in rows[:3])
+            are = "is" if len(rows) == 1 else "are"
             findings.append(
                 Finding(
                     "duplicates_across_splits",
-                    f"{len(rows):,} of {total:,} examples in {name} are also in train ({examples})",
+                    f"{len(rows):,} of {total:,} examples in {name} {are} also in train ({examples})",
                     "they stay; scores on them flatter the model",
                     "remove the copies from the data",
                     warn=100 * len(rows) > total,

@@ -267,8 +267,8 @@ def _missing_values(inputs: pd.DataFrame) -> list[Finding]:
     return [
         Finding(
             "missing_values",
-            f"{len(counts)} of {len(inputs.columns)} columns miss{'es' * (len(counts) == 1)} values, of {len(inputs):,} "
-            f"rows: {shown}{more}",
+            f"{len(counts)} of {len(inputs.columns)} columns miss{'es' * (len(counts) == 1)} values, "
+            f"in {len(inputs):,} rows: {shown}{more}",
             "a missing number is the median and a signal of its own; a missing category is a code of its own",
         )
     ]
