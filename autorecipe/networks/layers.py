@@ -1,6 +1,6 @@
 """Layers that the families share.
 
-Shapes: B batch, C channels, H height, W width, F features, K categorical columns, D embedding width.
+Shapes: B batch, C channels, H height, W width, F features, K categorical columns, D embedding width, M members.
 """
 
 import math
@@ -54,6 +54,46 @@ class ResidualBlock(nn.Module):
         """Transform a batch of feature maps."""
         y = F.relu(self.norm1(self.conv1(x_BCHW)), inplace=True)
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x_BCHW), inplace=True)
+
+
+class StackedLinear(nn.Module):
+    """M linear maps side by side: [M, B, F] to [M, B, out], as one batched matrix product."""
+
+    def __init__(self, members: int, in_features: int, out_features: int, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(members, in_features, out_features))
+        # Kept flat, so that no weight decay falls on it.
+        self.bias = nn.Parameter(torch.zeros(members * out_features))
+        nn.init.normal_(self.weight, std=std)
+
+    def forward(self, x_MBF: Tensor) -> Tensor:
+        """Map each member's features by its own weights."""
+        return torch.baddbmm(self.bias.view(len(self.weight), 1, -1), x_MBF, self.weight)
+
+
+class StackedLayerNorm(nn.Module):
+    """M layer normalisations side by side: [M, B, F], normalised over the features."""
+
+    def __init__(self, members: int, features: int) -> None:
+        super().__init__()
+        self.shape = (members, 1, features)
+        self.weight = nn.Parameter(torch.ones(members * features))
+        self.bias = nn.Parameter(torch.zeros(members * features))
+
+    def forward(self, x_MBF: Tensor) -> Tensor:
+        """Normalise, then scale and shift each member's features."""
+        normal = F.layer_norm(x_MBF, self.shape[-1:])
+        return torch.addcmul(self.bias.view(self.shape), normal, self.weight.view(self.shape))
+
+
+def mean_of_members(outputs_MBO: Tensor, task: str) -> Tensor:
+    """The mean prediction of M members as outputs [B, O]: means of probabilities are given as logits."""
+    if task == "regression":
+        return outputs_MBO.mean(0)
+    if task == "multilabel":
+        chance = outputs_MBO.float().sigmoid().mean(0)
+        return torch.logit(chance, eps=1e-7)
+    return torch.logsumexp(outputs_MBO.float().log_softmax(-1), 0) - math.log(len(outputs_MBO))
 
 
 class TableInput(nn.Module):
