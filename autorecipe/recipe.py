@@ -76,8 +76,6 @@ class NetworkSection:
     """Features per embedded number."""
     embedding_scale: float = 0.05
     """Initial scale of the frequencies of periodic embeddings."""
-    members: int = 1
-    """Networks side by side whose predictions are averaged (`mlp`)."""
     options: Mapping[str, Scalar] = field(default_factory=dict)
     """Anything a user's own family wants."""
 

@@ -27,13 +27,11 @@ class Family:
     """The module: images [B, C, H, W], or numbers [B, F] and codes [B, K], to outputs [B, O]."""
     modalities: tuple[str, ...] = ("image", "table")
     """Kinds of data it takes."""
-    members: bool = False
-    """Whether it may have several members; in training mode it then gives the outputs of each, [M, B, O]."""
 
 
 FAMILIES: dict[str, Family] = {
     "linear": Family(linear.smallest, linear.wider, linear.deeper, linear.build),
-    "mlp": Family(mlp.smallest, mlp.wider, mlp.deeper, mlp.build, members=True),
+    "mlp": Family(mlp.smallest, mlp.wider, mlp.deeper, mlp.build),
     "resnet": Family(resnet.smallest, resnet.wider, resnet.deeper, resnet.build, modalities=("image",)),
 }
 """Every family by name.  Add your own: `FAMILIES["mine"] = Family(...)`."""
@@ -55,16 +53,10 @@ def build(section: NetworkSection, regularization: RegularizationSection, info: 
 
     Images come in as pixels 0..255: they are scaled inside, so that the saved model is whole.
     Every `nn.Dropout` gets the recipe's rate.
-
-    Raises:
-        InputError: there is no such family, or it cannot have so many members.
     """
-    kind = family(section.family)
-    if section.members != 1 and not (kind.members and section.members > 1):
-        raise InputError(f"network.members is {section.members}: a '{section.family}' has one; leave it at 1")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = kind.build(section, info)
+        model = family(section.family).build(section, info)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = regularization.dropout

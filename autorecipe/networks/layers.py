@@ -1,6 +1,6 @@
 """Layers that the families share.
 
-Shapes: B batch, C channels, H height, W width, F features, K categorical columns, D embedding width, M members.
+Shapes: B batch, C channels, H height, W width, F features, K categorical columns, D embedding width.
 """
 
 import math
@@ -56,44 +56,21 @@ class ResidualBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x_BCHW), inplace=True)
 
 
-class StackedLinear(nn.Module):
-    """M linear maps side by side: [M, B, F] to [M, B, out], as one batched matrix product."""
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014) that draws a byte for each feature on the CPU.
 
-    def __init__(self, members: int, in_features: int, out_features: int, std: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, in_features, out_features))
-        # Kept flat, so that no weight decay falls on it.
-        self.bias = nn.Parameter(torch.zeros(members * out_features))
-        nn.init.normal_(self.weight, std=std)
+    There torch draws a double for each, one after the other: a quarter of a small perceptron's step.  The rate is
+    rounded to a multiple of 1/256, and the features that stay are scaled by what it is then.
+    """
 
-    def forward(self, x_MBF: Tensor) -> Tensor:
-        """Map each member's features by its own weights."""
-        return torch.baddbmm(self.bias.view(len(self.weight), 1, -1), x_MBF, self.weight)
-
-
-class StackedLayerNorm(nn.Module):
-    """M layer normalisations side by side: [M, B, F], normalised over the features."""
-
-    def __init__(self, members: int, features: int) -> None:
-        super().__init__()
-        self.shape = (members, 1, features)
-        self.weight = nn.Parameter(torch.ones(members * features))
-        self.bias = nn.Parameter(torch.zeros(members * features))
-
-    def forward(self, x_MBF: Tensor) -> Tensor:
-        """Normalise, then scale and shift each member's features."""
-        normal = F.layer_norm(x_MBF, self.shape[-1:])
-        return torch.addcmul(self.bias.view(self.shape), normal, self.weight.view(self.shape))
-
-
-def mean_of_members(outputs_MBO: Tensor, task: str) -> Tensor:
-    """The mean prediction of M members as outputs [B, O]: means of probabilities are given as logits."""
-    if task == "regression":
-        return outputs_MBO.mean(0)
-    if task == "multilabel":
-        chance = outputs_MBO.float().sigmoid().mean(0)
-        return torch.logit(chance, eps=1e-7)
-    return torch.logsumexp(outputs_MBO.float().log_softmax(-1), 0) - math.log(len(outputs_MBO))
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero features at the rate `p` and scale the others, in training mode."""
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return super().forward(x)
+        dropped = min(255, max(1, round(256 * self.p)))
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        stays = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        return x * stays.to(x.dtype).mul_(256 / (256 - dropped))
 
 
 class TableInput(nn.Module):

@@ -11,74 +11,48 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from autorecipe.networks.layers import StackedLayerNorm, StackedLinear, TableInput, mean_of_members
+from autorecipe.networks.layers import Dropout, TableInput
 from autorecipe.recipe import Block, NetworkSection
 from autorecipe.results import DatasetInfo
 
 SMALLEST_WIDTH = 64
 WIDEST = 4096
 DEEPEST = 12
-MEMBERS = 4
-"""Members of the smallest network on tables."""
 
 
 class MLP(nn.Module):
-    """Hidden layers of linear map, normalisation, activation and dropout; then a linear head.
+    """Hidden layers of linear map, normalisation, activation and dropout; then a linear head."""
 
-    Several members share the input's embedding and nothing else; they learn side by side, each by its own loss,
-    and their predictions are averaged (Gorishniy et al. 2024, "TabM: Advancing Tabular Deep Learning with
-    Parameter-Efficient Ensembling", section 3.2: the packed ensemble).
-    """
-
-    def __init__(
-        self, input_module: nn.Module, in_features: int, section: NetworkSection, num_outputs: int, task: str
-    ) -> None:
+    def __init__(self, input_module: nn.Module, in_features: int, section: NetworkSection, num_outputs: int) -> None:
         super().__init__()
         self.input = input_module
-        self.members, self.task = section.members, task
         layers: list[nn.Module] = []
         for block in section.blocks:
-            layers += [
-                self._linear(in_features, block.width, (2 / in_features) ** 0.5),
-                self._norm(block.width),
-                nn.SiLU(),
-                nn.Dropout(0.0),
-            ]
+            linear = nn.Linear(in_features, block.width)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            nn.init.zeros_(linear.bias)
+            layers += [linear, nn.LayerNorm(block.width), nn.SiLU(), Dropout(0.0)]
             in_features = block.width
         self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(in_features, num_outputs)
         # A small head: the loss at initialisation is that of a model that knows nothing.
-        self.head = self._linear(in_features, num_outputs, 0.01 / in_features**0.5)
-
-    def _linear(self, in_features: int, out_features: int, std: float) -> nn.Module:
-        if self.members > 1:
-            return StackedLinear(self.members, in_features, out_features, std)
-        linear = nn.Linear(in_features, out_features)
-        nn.init.normal_(linear.weight, std=std)
-        nn.init.zeros_(linear.bias)
-        return linear
-
-    def _norm(self, features: int) -> nn.Module:
-        return StackedLayerNorm(self.members, features) if self.members > 1 else nn.LayerNorm(features)
+        nn.init.normal_(self.head.weight, std=0.01 / in_features**0.5)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Outputs [B, O]; of several members in training mode [M, B, O], for a loss of each."""
-        features: Tensor = self.input(*inputs)
-        if self.members == 1:
-            out: Tensor = self.head(self.body(features))
-            return out
-        out = self.head(self.body(features.expand(self.members, -1, -1)))
-        return out if self.training else mean_of_members(out, self.task)
+        """Outputs [B, classes or 1]."""
+        out: Tensor = self.head(self.body(self.input(*inputs)))
+        return out
 
 
 def smallest(info: DatasetInfo) -> NetworkSection:
-    """Three hidden layers of 64 features; on tables four members, and numbers embedded piecewise linearly."""
-    table = info.modality == "table"
+    """Three hidden layers of 64 features; numbers embedded piecewise linearly on tables."""
+    embedding = "piecewise" if info.modality == "table" and info.num_numbers else "none"
     return NetworkSection(
         family="mlp",
         width=SMALLEST_WIDTH,
         blocks=(Block(SMALLEST_WIDTH),) * 3,
-        embedding="piecewise" if table and info.num_numbers else "none",
-        members=MEMBERS if table else 1,
+        embedding=embedding,
     )
 
 
@@ -101,10 +75,10 @@ def build(section: NetworkSection, info: DatasetInfo) -> nn.Module:
     """The network for a table, or for flattened images."""
     if info.modality != "table":
         size = info.channels * info.resolution**2
-        return MLP(nn.Flatten(), size, section, info.num_outputs, info.task)
+        return MLP(nn.Flatten(), size, section, info.num_outputs)
     numbers, features = _numbers(section, info)
     inputs = TableInput(numbers, features, info.cardinalities)
-    return MLP(inputs, inputs.out_features, section, info.num_outputs, info.task)
+    return MLP(inputs, inputs.out_features, section, info.num_outputs)
 
 
 def _numbers(section: NetworkSection, info: DatasetInfo) -> tuple[nn.Module, int]:

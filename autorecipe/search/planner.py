@@ -80,17 +80,13 @@ class Prior:
     """Epochs below which no regularization is wanted."""
     most: float
     """Largest optimum, in units."""
-    members: float = 0.0
-    """Gain of twice as many members, once they have epochs enough."""
     embedding: float = 0.0
     """Gain of embedded numbers over plain ones, once they have epochs enough."""
 
 
 PRIORS = {
     "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0),
-    "table": Prior(
-        width=0.04, depth=0.010, enough=6.0, regularization=0.005, easy=20.0, most=2.5, members=0.015, embedding=0.05
-    ),
+    "table": Prior(width=0.04, depth=0.010, enough=6.0, regularization=0.008, easy=10.0, most=2.5, embedding=0.05),
 }
 
 
@@ -130,14 +126,12 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
     capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough), room))
     doublings = math.log2(candidate.network.width / incumbent.network.width) if incumbent.network.width else 0.0
     blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
-    more_members = math.log2(candidate.network.members / incumbent.network.members)
     embedded = (candidate.network.embedding != "none") - (incumbent.network.embedding != "none")
     best = max(0.0, min(prior.most, math.log(epochs / prior.easy)))
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
     return (
         prior.width * capacity * doublings
         + prior.depth * capacity * blocks
-        + prior.members * capacity * more_members
         + prior.embedding * capacity * embedded
         - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
     )

@@ -320,6 +320,4 @@ def describe(section: NetworkSection) -> str:
     words = [section.family, body or (str(section.width) if section.width else "")]
     if section.embedding != "none":
         words.append(section.embedding)
-    if section.members > 1:
-        words.append(f"x{section.members}")
     return " ".join(word for word in words if word)

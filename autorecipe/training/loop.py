@@ -94,13 +94,7 @@ def floating_tensors(model: nn.Module) -> list[Tensor]:
 
 
 def loss_function(outputs: Tensor, targets: Tensor, task: str, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy of logits [B, O], or mean squared error of scaled targets [B].
-
-    Outputs [M, B, O] are those of a network of M members: the mean of each one's loss.
-    """
-    if outputs.ndim == 3:
-        targets = targets.repeat(len(outputs), *[1] * (targets.ndim - 1))
-        outputs = outputs.flatten(0, 1)
+    """Mean cross-entropy of logits [B, O], or mean squared error of scaled targets [B]."""
     if task == "regression":
         return F.mse_loss(outputs.float().squeeze(1), targets)
     return F.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
