@@ -135,8 +135,8 @@ def test_every_point_of_the_space_is_a_recipe_that_can_be_built(name, request):
 
     bench = bench_on(request.getfixturevalue(name))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    recipes = [plain_optuna.suggest(study.ask(), bench) for _ in range(12)]
-    assert len({recipe.digest for recipe in recipes}) == 12
+    recipes = [plain_optuna.suggest(study.ask(), bench) for _ in range(8)]
+    assert len({recipe.digest for recipe in recipes}) == 8
     for recipe in recipes:
         build(recipe.network, recipe.regularization, bench.dataset.info, 0)
     image = bench.dataset.info.modality == "image"
