@@ -18,7 +18,8 @@ all: from the process's start to its exit at most 2 % or 2 s over the budget, an
 
 The linear model and others beside it (`references.py`) are fitted on all rows but the run's test rows and scored
 on those.  For hotel_rates they are told, not judged: they have seen the months right before the test, which the run's
-own baselines and its network leave to val and confirm.  Predictions are those of `autorecipe predict` for the whole table, target left out.
+own baselines and its network leave to val and confirm.  Predictions are those of `autorecipe predict` for the whole
+table, target left out.
 """
 
 import json

@@ -102,6 +102,6 @@ def images(folder: Path, test: set[str]) -> dict[str, float]:
     mask = np.array([name in test for name in dataset.names])
     models: dict[str, Any] = {
         GUESS: DummyClassifier(),
-        LINEAR: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=100)),
+        LINEAR: make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)),
     }
     return {name: float(model.fit(X[~mask], y[~mask]).score(X[mask], y[mask])) for name, model in models.items()}
