@@ -23,7 +23,7 @@ def flags(count=300, shares=(0.5, 0.3, 0.01)):
 
 def test_rare_labels_and_examples_without_any_are_told():
     found = kinds(table(flags()))
-    assert "1 of 3 labels have fewer than 10 examples: 'label2'" in found["rare_labels"].found
+    assert "labels with very few examples outside of test: 1 of 3 ('label2' 2)" in found["rare_labels"].found
     assert found["rare_labels"].warn
     none = int((flags().sum(1) == 0).sum())
     assert f"{none} of 300 examples have no label" in found["no_labels"].found
