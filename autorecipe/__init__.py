@@ -19,10 +19,22 @@ from autorecipe.errors import AutoRecipeError, CheckFailed, InputError, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autorecipe.estimator import AutoRecipeClassifier, AutoRecipeRegressor
     from autorecipe.predictor import Result
 
 __version__ = "0.1.0"
-__all__ = ["AutoRecipeError", "CheckFailed", "InputError", "Result", "Stopped", "load", "resume", "search"]
+__all__ = [
+    "AutoRecipeClassifier",
+    "AutoRecipeError",
+    "AutoRecipeRegressor",
+    "CheckFailed",
+    "InputError",
+    "Result",
+    "Stopped",
+    "load",
+    "resume",
+    "search",
+]
 
 
 def search(
@@ -40,7 +52,8 @@ def search(
     """Search for a recipe and train a model within a budget.
 
     Args:
-        data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`.
+        data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`; frames of polars and
+            others, a map-style `Dataset` of torch, and a `Dataset` of Hugging Face will do as well.
         budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
         target: the target's column, for tables.
         task: `auto`, `binary`, `multiclass` or `regression`.
@@ -125,6 +138,10 @@ def __getattr__(name: str) -> Any:
         from autorecipe.predictor import Result
 
         return Result
+    if name in ("AutoRecipeClassifier", "AutoRecipeRegressor"):
+        from autorecipe import estimator
+
+        return getattr(estimator, name)
     raise AttributeError(f"module 'autorecipe' has no attribute '{name}'")
 
 

@@ -7,7 +7,9 @@ import torch
 
 from autorecipe.data import inspect
 from autorecipe.data.image import IMAGE
+from autorecipe.data.items import Asked
 from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
+from autorecipe.data.python_inputs import from_python
 from autorecipe.data.sources import explain
 from autorecipe.data.splits import make_splits
 from autorecipe.data.table import TABLE
@@ -50,15 +52,17 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     """Read, split and encode a data set; the preprocessing is learned on train alone.
 
     Args:
-        source: a path, a bundled name, X or (X, y).
+        source: a path, a bundled name, X or (X, y), or a data set from Python (`python_inputs`).
         options: what the user said about the data.
         progress: told what is being done.
 
     Raises:
         InputError: the data or an option is wrong.
     """
+    tell = progress or _silent
+    source = from_python(source, Asked(tell, options.target, options.resolution))
     kind, _ = detect(source)
-    raw = kind.read(source, options, progress or _silent)
+    raw = kind.read(source, options, tell)
     task = str(raw.facts["task"])
     metric, metric_reason = choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:

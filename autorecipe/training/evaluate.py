@@ -169,6 +169,8 @@ def _sklearn_score(metric: str, targets: np.ndarray, outputs: np.ndarray) -> flo
     present = np.unique(targets)
     if len(present) < len(classes):  # scikit-learn wants every class to occur
         chances = chances[:, present] / chances[:, present].sum(1, keepdims=True)
+    if len(present) == 2:  # and takes two classes for a binary task
+        return float(metrics.roc_auc_score(targets == present[1], chances[:, 1]))
     return float(metrics.roc_auc_score(targets, chances, multi_class="ovr", labels=present))
 
 
