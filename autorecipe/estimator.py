@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     assert_all_finite,
     check_consistent_length,
@@ -157,8 +157,6 @@ class AutoRecipeClassifier(ClassifierMixin, _AutoRecipe):  # type: ignore[misc]
         """Fit 0 and 1 for each label [N, L]."""
         import pandas as pd
 
-        if type_of_target(y) != "multilabel-indicator":
-            raise InputError(f"y has the shape {y.shape} and holds more than 0 and 1: give one column, or labels")
         self.classes_ = np.arange(y.shape[1])
         self._names = np.asarray([f"label{i}" for i in self.classes_] if columns is None else columns).astype(str)
         self._dtype = y.dtype

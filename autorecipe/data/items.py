@@ -4,6 +4,7 @@ The first item says what all of them are: images (PIL images, or arrays of 2 or 
 of 1 dimension, or mappings of names to numbers and texts).
 """
 
+import datetime
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,7 +204,7 @@ def _single(items: Items, value: Any, i: int, where: str) -> Any:
     """One number, text or missing value; a tensor or array of one element counts."""
     if isinstance(value, (torch.Tensor, np.ndarray)) and np.size(value) == 1:
         value = value.item()
-    if value is None or isinstance(value, (str, numbers.Number, np.generic)) or np.ndim(value) == 0:
+    if value is None or isinstance(value, (str, numbers.Number, np.generic, datetime.date)):
         return value
     raise InputError(f"{where} of item {i:,} of {items.what} holds a {type(value).__name__}; give one number or text")
 
