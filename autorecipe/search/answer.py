@@ -92,7 +92,7 @@ def answer_question(
     level = _search_level(bench, incumbent, search_score)
     error = evidence.error if evidence else decide.error_of(metric, level)
     prior = _prior(bench, question, incumbent, candidate)
-    fade = _fade(question, incumbent, candidate)
+    fade = _fade(bench, question, incumbent, candidate)
     if found is not None:
         expected = expected_final(found, error, prior, fade)
     else:
@@ -153,7 +153,7 @@ def _most_promising(bench: Workbench, question: Question, tried: Tried, incumben
         score, loss = rivals[number]
         measured = decide.relative_gain(metric, level, score)
         prior = _prior(bench, question, incumbent, tried.recipes[number])
-        return foresee(measured, 0.0, prior, _fade(question, incumbent, tried.recipes[number])), -loss
+        return foresee(measured, 0.0, prior, _fade(bench, question, incumbent, tried.recipes[number])), -loss
 
     return max(rivals, key=promise)
 
@@ -176,15 +176,21 @@ def _search_level(bench: Workbench, incumbent: Recipe, otherwise: float) -> floa
 
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """Expected relative gain of the candidate at the end of the finish, without any measurement."""
-    epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
+    epochs = epochs_of(bench, candidate) * _longer(question)
     examples = len(bench.dataset.splits.train)
     return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network) / examples)
 
 
-def _fade(question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """What is left of a measured difference between two recipes at the end of the finish."""
     other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
-    return fading(question.share, question.finish, regularization=other)
+    epochs = epochs_of(bench, candidate)
+    return fading(epochs, epochs * _longer(question), regularization=other)
+
+
+def _longer(question: Question) -> float:
+    """The finish's compute over a trial's."""
+    return question.finish / max(question.share, 1e-9)
 
 
 # In words
