@@ -404,3 +404,20 @@ def test_budgets_add_up():
     assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=False).seconds == 90
     assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=True).seconds == 70
     assert add_budget(parse_budget("9epochs"), parse_budget("3epochs"), state, finished=True).epochs == 10
+
+
+def test_a_budget_of_a_few_steps_is_for_the_finish(searched):
+    done = searched(budget="4epochs", checks=False, baselines=False)
+    assert load(done.path).decisions == []
+    assert load(done.path).recipe.training.steps == 4 * 96 // 16
+    assert not open_run(done.path).checks.exists()
+    assert read_json(open_run(done.path).summary)["checks"] == []
+
+
+def test_without_baselines_no_process_is_started(monkeypatch, tmp_path):
+    import autorecipe
+    from autorecipe.search import baselines
+
+    monkeypatch.setattr(baselines, "start_worker", lambda: pytest.fail("a process was started"))
+    result = autorecipe.search("iris", "2epochs", out=tmp_path / "run", checks=False, baselines=False, threads=1)
+    assert result.summary["baselines"] == {}
