@@ -14,7 +14,7 @@ from autorecipe.errors import InputError
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
-from autorecipe.rundir import RunDir, open_run, read_json
+from autorecipe.rundir import RunDir, open_run, read_json, read_mapping
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import predict, probabilities, unscale
 
@@ -48,10 +48,7 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """`summary.json`."""
-        data = read_json(self.run.summary)
-        if not isinstance(data, dict):
-            raise InputError(f"{self.run.summary} is damaged: it holds no mapping")
-        return data
+        return read_mapping(self.run.summary)
 
     @cached_property
     def info(self) -> DatasetInfo:
