@@ -72,19 +72,23 @@ class Result:
         wanted = self.summary.get("weights_sha256")
         if wanted is not None and sha256(self.run.weights) != wanted:
             raise InputError(
-                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs"
+                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs; put back "
+                "a copy of it, or train the recipe again: autorecipe replay"
             )
         return model.eval()
 
     def _preprocess(self) -> dict[str, Any]:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
-            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
+            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'; put back a copy of it")
         wanted = {"image": {"resolution", "channels", "classes"}, "table": {"inputs", "columns", "classes"}}
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:
-            raise InputError(f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'")
+            raise InputError(f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'; put back a copy of it")
+        columns = data["preprocess"].get("columns", [])
+        if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+            raise InputError(f"{self.run.preprocess} is damaged: its 'columns' are none; put back a copy of it")
         return data
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:

@@ -217,7 +217,7 @@ def from_dict(kind: type[Any], data: object, where: str = "") -> Any:
         if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise InputError(f"{where or kind.__name__} lacks the key '{missing[0]}'")
+        raise InputError(f"{where or kind.__name__} lacks the key '{missing[0]}'; add it")
     return kind(**values)
 
 
@@ -353,10 +353,10 @@ def load_yaml(text: str, source: str = "the recipe") -> Recipe:
     """
     data = read_yaml(text, source)
     if not isinstance(data, dict):
-        raise InputError(f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}")
+        raise InputError(f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}; give a recipe.yaml")
     found = data.pop("format", FORMAT)
     if found != FORMAT:
-        raise InputError(f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}")
+        raise InputError(f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}: give a recipe that it wrote")
     if not data:
         raise InputError(f"{source} holds no recipe: it has no section; give one that a search wrote")
     try:

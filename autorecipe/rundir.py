@@ -168,7 +168,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} is not there; is {path.parent} the folder of a run?") from error
+        raise InputError(f"{path} is not there; give the folder of a whole run, or put back a copy of it") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}; put back a copy of it, or begin a new run") from error
 
@@ -239,9 +239,9 @@ def open_run(path: Path | str) -> RunDir:
     except (OSError, RuntimeError, ValueError):  # a name that no folder can have
         there = False
     if not there:
-        raise InputError(f"there is no run at {path}; 'ls runs' shows the runs here")
+        raise InputError(f"there is no run at {path}; give the folder of one ('ls runs' shows those here)")
     if not run.settings.exists():
-        raise InputError(f"{path} is no run of autorecipe: it has no {run.settings.name}")
+        raise InputError(f"{path} is no run of autorecipe: it has no {run.settings.name}; give the folder of one")
     return run
 
 
@@ -281,17 +281,18 @@ def writing(run: RunDir) -> Iterator[None]:
     Raises:
         InputError: the disk is full or may not be written.
     """
+    parent_new = not run.path.parent.exists()
     new = not run.path.exists() or (run.path.is_dir() and not any(p.name != ".lock" for p in run.path.iterdir()))
     try:
         yield
     except InputError:
-        _remove_new(run, new)
+        _remove_new(run, new, parent_new)
         raise
     except Exception as error:
         reason = disk_reason(error)
         if reason is None:
             raise
-        gone = _remove_new(run, new)
+        gone = _remove_new(run, new, parent_new)
         again = "the same command" if gone else f"autorecipe resume {run.path}"
         raise InputError(
             f"{run.path} cannot be written: {reason} ({error}); what was finished before is whole. Make room there or "
@@ -299,10 +300,13 @@ def writing(run: RunDir) -> Iterator[None]:
         ) from error
 
 
-def _remove_new(run: RunDir, new: bool) -> bool:
-    """Remove a new folder without a finished trial; whether it is gone."""
+def _remove_new(run: RunDir, new: bool, parent_new: bool) -> bool:
+    """Remove a new folder without a finished trial, and the one around it if it is new and empty; whether it is gone."""
     if new and not run.trials.exists() and not run.weights.exists():
         shutil.rmtree(run.path, ignore_errors=True)
+        if parent_new:
+            with contextlib.suppress(OSError):
+                run.path.parent.rmdir()
     return not run.path.exists()
 
 

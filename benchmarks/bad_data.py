@@ -281,7 +281,6 @@ def targets() -> list[Case]:
         ("all-na", "a target without a value", "", lambda i: ""),
         ("all-na-words", "a target of NA", "", lambda i: "NA"),
         ("constant", "a target with one value", "yes", lambda i: "yes"),
-        ("one-row-other", "a class with one row", "no", lambda i: "no" if i == 7 else "yes"),
         ("all-different", "a class of its own for each row", "60", lambda i: f"name{i}"),
         ("almost-all-na", "a target with four values", "4", lambda i: ("yes", "no")[i % 2] if i < 4 else ""),
     ]

@@ -28,14 +28,14 @@ from typing import Any
 
 import bad_data
 import bad_runs
-from bad_cases import Case, make_runs
+from bad_cases import Case, Made, make_runs
 from common import command, finish, options, say, timed
 
 NAME = "bad_inputs"
 MUST = "at least 200, all exit 2, no traceback, none over 10 s, each says what to type, nothing on disk harmed"
 LEAST = 200
 ADVICE = re.compile(
-    r"--[a-z]|\b(add|autorecipe [a-z]|begin|choose|correct|did you mean|for this task|give|has no such|known|leave|make"
+    r"--[a-z]|\b(add|autorecipe [a-z-]+|begin|choose|correct|did you mean|for this task|give|has no such|known|leave|make"
     r"|must be|needs?|put|remove|should be|takes?|try|type|use|write|is it|are they|are needed|convert|nothing to learn"
     r"|Possible options|no such (option|command)|missing argument)\b",
     re.IGNORECASE,
@@ -50,15 +50,15 @@ SCRIPT = {
 """What makes `here` such a place, in a mount namespace."""
 
 
-def all_cases(made: Path) -> tuple[list[Case], list[Case]]:
-    """Bad inputs and odd but fine ones; the runs that some need are trained in the folder `made`."""
+def all_cases(made: Made) -> tuple[list[Case], list[Case]]:
+    """Bad inputs and odd but fine ones."""
     bad = [
         *bad_data.paths(),
         *bad_data.photos(),
         *bad_data.label_files(),
         *bad_data.table_files(),
         *bad_data.targets(),
-        *bad_runs.all_cases(make_runs(made)),
+        *bad_runs.all_cases(made),
     ]
     names = [case.name for case in bad]
     assert len(set(names)) == len(names), "two bad inputs of one name"
@@ -107,7 +107,7 @@ def message_of(output: str) -> str:
 
 def judge(case: Case, code: int, output: str, seconds: float, harmed: Sequence[str], within: float) -> dict[str, bool]:
     """Checks of one input."""
-    message = message_of(output)
+    message = output if "Usage:" in output else message_of(output)
     if case.name.startswith("fine/"):
         return {"code": code == 0, "no_traceback": "Traceback" not in output, "said": case.says in output}
     return {
@@ -196,7 +196,7 @@ def short(text: str, most: int) -> str:
 def main(args: argparse.Namespace) -> None:
     """Every input, some at a time."""
     root = Path(args.keep or tempfile.mkdtemp(prefix="autorecipe-bad-")).resolve()
-    bad, fine = all_cases(root / "made")
+    bad, fine = all_cases(make_runs(root / "made"))
     cases = [case for case in (*bad, *fine) if args.only in case.name][:: args.every]
     skipped = []
     if any(case.place for case in cases) and not can_mount():

@@ -127,6 +127,7 @@ def resume_run(
             f"{run.path} is a run of arrays from Python; go on with it from Python: autorecipe.resume(run, data=(X, y))"
         )
     with writing(run), locked(run):
+        load_decisions(run)  # a damaged ledger is told before anything is done
         state = load_state(run)
         budget = parse_budget(settings.budget)
         finished = run.summary.exists() and read_mapping(run.summary).get("status") == "complete"

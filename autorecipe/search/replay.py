@@ -62,7 +62,7 @@ def replay_recipe(
     if (dataset.info.modality, dataset.info.channels) != (section.modality, section.channels):
         raise InputError(
             f"the recipe is for {section.modality}s with {section.channels} channels, but '{dataset.info.name}' holds "
-            f"{dataset.info.modality}s with {dataset.info.channels}"
+            f"{dataset.info.modality}s with {dataset.info.channels}; give a data set like the one it was made on"
         )
     run = RunDir((out or new_run_path(Path("runs"), f"{dataset.info.name}-replay")).resolve())
     check_free(run)

@@ -221,7 +221,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
             source = digits.images
         arrays = arrays_of(source)
         if arrays is None or is_frame(arrays[0]) or not image_layout(arrays[0]):
-            raise InputError(f"'{source}' is no image, folder of images or array of images")
+            raise InputError(f"'{source}' is no image, folder of images or array of images; give one of these")
         pixels, _ = to_pixels(arrays[0], preprocess.get("array_scale"))
         return list(map(str, range(len(pixels)))), fit_pixels(pixels, shape)
     if path.is_dir():
