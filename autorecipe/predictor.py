@@ -80,12 +80,16 @@ class Result:
     def _preprocess(self) -> dict[str, Any]:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
-            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'; put back a copy of it")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'; put back a copy of it"
+            )
         wanted = {"image": {"resolution", "channels", "classes"}, "table": {"inputs", "columns", "classes"}}
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:
-            raise InputError(f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'; put back a copy of it")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'; put back a copy of it"
+            )
         columns = data["preprocess"].get("columns", [])
         if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
             raise InputError(f"{self.run.preprocess} is damaged: its 'columns' are none; put back a copy of it")

@@ -353,10 +353,14 @@ def load_yaml(text: str, source: str = "the recipe") -> Recipe:
     """
     data = read_yaml(text, source)
     if not isinstance(data, dict):
-        raise InputError(f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}; give a recipe.yaml")
+        raise InputError(
+            f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}; give a recipe.yaml"
+        )
     found = data.pop("format", FORMAT)
     if found != FORMAT:
-        raise InputError(f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}: give a recipe that it wrote")
+        raise InputError(
+            f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}: give a recipe that it wrote"
+        )
     if not data:
         raise InputError(f"{source} holds no recipe: it has no section; give one that a search wrote")
     try:

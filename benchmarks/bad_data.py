@@ -145,7 +145,10 @@ def photos() -> list[Case]:
         for name, words, says in options
     ]
     three = both(two(), dog, images("photos/bird"))
-    return [*found, Case("images/binary-of-three", "three classes as binary", "inspect photos --task binary", "3", three)]
+    return [
+        *found,
+        Case("images/binary-of-three", "three classes as binary", "inspect photos --task binary", "3", three),
+    ]
 
 
 def label_files() -> list[Case]:
@@ -274,8 +277,7 @@ def targets() -> list[Case]:
         ("resolution", "a resolution for a table", "--target label --resolution 3", "resolution"),
     ]
     found = [
-        Case(f"option/{name}", what, f"inspect data.csv {words}", says, good_table)
-        for name, what, words, says in named
+        Case(f"option/{name}", what, f"inspect data.csv {words}", says, good_table) for name, what, words, says in named
     ]
     filled = [
         ("all-na", "a target without a value", "", lambda i: ""),

@@ -227,9 +227,7 @@ def main(args: argparse.Namespace) -> None:
         harmed.append("the runs that bad ones are copies of")
     refused = [row for row in rows if not row["name"].startswith("fine/")]
     args.out.mkdir(parents=True, exist_ok=True)
-    table = "\n".join(
-        "\t".join((r["name"], r["what"], str(r["code"]), str(r["seconds"]), r["message"])) for r in rows
-    )
+    table = "\n".join("\t".join((r["name"], r["what"], str(r["code"]), str(r["seconds"]), r["message"])) for r in rows)
     (args.out / f"{NAME}.tsv").write_text(f"name\twhat\texit\tseconds\tmessage\n{table}\n")
     if args.write:
         args.write.write_text(page(refused))

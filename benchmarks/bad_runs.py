@@ -10,7 +10,9 @@ from bad_cases import recipe_text, rows
 from bad_data import cut, folder, noise
 
 SEARCH = "search data.csv --target label --budget 5epochs"
-ALIASES = "a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}]\n" for m, n in zip("abcdefghijk", "bcdefghijkl"))
+ALIASES = "a: &a [x, x]\n" + "".join(
+    f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}]\n" for m, n in zip("abcdefghijk", "bcdefghijkl")
+)
 """YAML of a few lines that stands for millions of items."""
 
 
@@ -83,7 +85,11 @@ def options() -> list[Case]:
         ("port-word", "a port in words", "dashboard run --port http", "--port"),
     ]
     found += [Case(f"command/{name}", what, words, says, good_table) for name, what, words, says in typed]
-    limits = [("limit", "AUTORECIPE_CACHE_LIMIT", "lots"), ("cap", "AUTORECIPE_MEMORY_CAP", "-1"), ("cap-nan", "AUTORECIPE_MEMORY_CAP", "nan")]
+    limits = [
+        ("limit", "AUTORECIPE_CACHE_LIMIT", "lots"),
+        ("cap", "AUTORECIPE_MEMORY_CAP", "-1"),
+        ("cap-nan", "AUTORECIPE_MEMORY_CAP", "nan"),
+    ]
     return found + [
         Case(f"environment/{name}", f"{key} is '{value}'", "inspect photos", key, good_photos, {key: value})
         for name, key, value in limits
@@ -92,7 +98,12 @@ def options() -> list[Case]:
 
 def spaces() -> list[Case]:
     """Space files."""
-    good = {"format": 1, "modality": "table", "family": "mlp", "stages": {"small": {"vary": {"lr_factor": {"low": 0.25, "high": 4.0, "log": True}}}}}
+    good = {
+        "format": 1,
+        "modality": "table",
+        "family": "mlp",
+        "stages": {"small": {"vary": {"lr_factor": {"low": 0.25, "high": 4.0, "log": True}}}},
+    }
 
     def small(**content: object) -> str:
         return yaml.safe_dump({**good, "stages": {"small": content}})
@@ -152,7 +163,16 @@ def spaces() -> list[Case]:
         Case(f"space/{name}", f"a space file: {what}", f"{SEARCH} --space space.yaml --out run", says, both(good_table, put("space.yaml", text)))
         for name, what, says, text in named
     ]  # fmt: skip
-    return [*found, Case("space/folder", "a space file that is a folder", f"{SEARCH} --space space.yaml", "space.yaml", both(good_table, folder("space.yaml")))]
+    return [
+        *found,
+        Case(
+            "space/folder",
+            "a space file that is a folder",
+            f"{SEARCH} --space space.yaml",
+            "space.yaml",
+            both(good_table, folder("space.yaml")),
+        ),
+    ]
 
 
 def recipes() -> list[Case]:
@@ -223,7 +243,10 @@ def recipes() -> list[Case]:
         Case(f"recipe/{name}", f"a recipe: {what}", "replay recipe.yaml data.csv --out run --threads 1", says, both(good_table, put("recipe.yaml", text)))
         for name, what, says, text in named
     ]  # fmt: skip
-    for door, words in (("from", f"{SEARCH} --out run --from recipe.yaml"), ("lr-find", "lr-find data.csv --target label --recipe recipe.yaml")):
+    for door, words in (
+        ("from", f"{SEARCH} --out run --from recipe.yaml"),
+        ("lr-find", "lr-find data.csv --target label --recipe recipe.yaml"),
+    ):
         found += [
             Case(f"recipe/{door}-{name}", f"a recipe: {what}", words, says, both(good_table, put("recipe.yaml", text)))
             for name, what, says, text in named
@@ -429,11 +452,23 @@ def disks(made: Made) -> list[Case]:
     moved = lambda at: os.rename(at / "run", at / "here/run")  # noqa: E731
     named: list[tuple[str, str, str, str, Make]] = [
         ("search", "search", f"{SEARCH} --out here/new", "here", good_table),
-        ("replay", "replay", "replay recipe.yaml data.csv --out here/new --threads 1", "here", both(good_table, recipe)),
+        (
+            "replay",
+            "replay",
+            "replay recipe.yaml data.csv --out here/new --threads 1",
+            "here",
+            both(good_table, recipe),
+        ),
         ("predict", "predict --out", "predict run data.csv --out here/p.csv", "here", table),
         ("predict-parquet", "predict --out", "predict run data.csv --out here/p.parquet", "here", table),
         ("resume", "resume", "resume here/run", "here", both(table, unfinished, folder("here"), moved)),
-        ("resume-more", "resume --budget", "resume here/run --budget +5epochs", "here", both(image, folder("here"), moved)),
+        (
+            "resume-more",
+            "resume --budget",
+            "resume here/run --budget +5epochs",
+            "here",
+            both(image, folder("here"), moved),
+        ),
     ]
     return [
         Case(f"disk/{place}-{name}", f"{what} {said}", words, says, both(make, lambda at: (at / "here").mkdir(exist_ok=True)), place=place)

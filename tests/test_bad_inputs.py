@@ -23,9 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return bad_cases.make_runs(tmp_path_factory.mktemp("made"))
 
 
-def refuse(
-    name: str, made: Any, at: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def refuse(name: str, made: Any, at: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     case = next(case for cases in bad_inputs.all_cases(made) for case in cases if case.name == name)
     case.make(at)
     monkeypatch.chdir(at)

@@ -60,7 +60,9 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     kind, _ = detect(source)
     raw = kind.read(source, options, progress or _silent)
     if options.resolution is not None and raw.modality != "image":
-        raise InputError(f"--resolution {options.resolution} is for images, and '{raw.name}' is a {raw.modality}; leave it out")
+        raise InputError(
+            f"--resolution {options.resolution} is for images, and '{raw.name}' is a {raw.modality}; leave it out"
+        )
     task = str(raw.facts["task"])
     metric, metric_reason = choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:

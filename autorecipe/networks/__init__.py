@@ -60,7 +60,9 @@ def build(section: NetworkSection, regularization: RegularizationSection, info: 
     chosen = family(section.family)
     if info.modality not in chosen.modalities:
         takes = " and ".join(f"{name}s" for name in chosen.modalities)
-        raise InputError(f"the network family '{section.family}' takes {takes}, and the data set holds {info.modality}s")
+        raise InputError(
+            f"the network family '{section.family}' takes {takes}, and the data set holds {info.modality}s"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = chosen.build(section, info)

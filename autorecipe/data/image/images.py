@@ -230,7 +230,9 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     else:
         names, paths = [path.name], [str(path)] * is_image(path.name)
     if not paths:
-        raise InputError(f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)})")
+        raise InputError(
+            f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)}); give an image or a folder of them"
+        )
     broken: dict[int, str] = {}
     chunks = decode.decode_all([None] * len(paths), paths, shape, broken, lambda sentence, done: None)
     images, file = hold(chunks, len(paths), (shape.channels, shape.resolution, shape.resolution))
@@ -238,7 +240,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         file.unlink()  # its pages stay as long as they are mapped
     told = {names[i]: why for i, why in sorted(broken.items())}
     if len(told) == len(names):
-        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}")
+        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}; give others")
     if told:
         shown = "; ".join(f"{name}: {why}" for name, why in list(told.items())[:_MOST_NAMED])
         more = f"; and {len(told) - _MOST_NAMED:,} more" if len(told) > _MOST_NAMED else ""
