@@ -39,6 +39,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "regularization.mixup": (0, _BELOW_INF, "0 (off) or more"),
     "regularization.crop": (0, 512, "0 (off) to 512 pixels"),
     "regularization.erase": (0, 1, "0 to 1, a share of the images"),
+    "regularization.class_weights": (0, 1, "0 (off) to 1"),
     "regularization.averaging": (0, 1, "0 (off) to 1, a share of the steps"),
     "finish.shift_tta": (0, 512, "0 (off) to 512 pixels"),
     "finish.temperature": (_ABOVE_0, _BELOW_INF, "above 0"),

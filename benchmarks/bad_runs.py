@@ -1,7 +1,6 @@
 """Bad options, space files, recipes, runs and disks."""
 
 import json
-import os
 from pathlib import Path
 
 import yaml
@@ -449,7 +448,10 @@ def disks(made: Made) -> list[Case]:
     """A disk that is full, and a folder that may not be written; `here` is that place."""
     table, image = made.copy("table"), made.copy("image")
     recipe = put("recipe.yaml", recipe_text)
-    moved = lambda at: os.rename(at / "run", at / "here/run")  # noqa: E731
+
+    def moved(at: Path) -> None:
+        (at / "run").rename(at / "here/run")
+
     named: list[tuple[str, str, str, str, Make]] = [
         ("search", "search", f"{SEARCH} --out here/new", "here", good_table),
         (

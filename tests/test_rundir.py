@@ -222,20 +222,19 @@ def test_every_path_lies_in_the_folder_and_is_documented(tmp_path):
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-def fail_inside(run, error):
+def fail_inside(run, error, trials=False):
     with writing(run):
         write_text(run.settings, "{}")
+        if trials:
+            append_line(run.trials, "{}")
         raise error
 
 
 @pytest.mark.parametrize("trials", [False, True])
 def test_a_full_disk_is_told_and_what_was_finished_stays(trials, tmp_path):
     run = RunDir(tmp_path / "run")
-    with pytest.raises(InputError, match="no room is left") as caught, writing(run):
-        write_text(run.settings, "{}")
-        if trials:
-            append_line(run.trials, "{}")
-        raise FULL
+    with pytest.raises(InputError, match="no room is left") as caught:
+        fail_inside(run, FULL, trials)
     assert run.path.exists() == trials
     assert ("autorecipe resume" in str(caught.value)) == trials
     assert ("the same command" in str(caught.value)) != trials
