@@ -73,8 +73,8 @@ class Result:
         wanted = self.summary.get("weights_sha256")
         if wanted is not None and sha256(self.run.weights) != wanted:
             raise InputError(
-                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs; put back "
-                "a copy of it, or train the recipe again: autorecipe replay"
+                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs; put "
+                "back a copy of it, or train the recipe again: autorecipe replay"
             )
         return model.eval()
 

@@ -373,7 +373,7 @@ def load_yaml(text: str, source: str = "the recipe") -> Recipe:
     found = data.pop("format", FORMAT)
     if found != FORMAT:
         raise InputError(
-            f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}: give a recipe that it wrote"
+            f"{source} has format {found!r}; this version reads format {FORMAT}: give a recipe that it wrote"
         )
     if not data:
         raise InputError(f"{source} holds no recipe: it has no section; give one that a search wrote")

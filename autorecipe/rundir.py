@@ -301,7 +301,7 @@ def writing(run: RunDir) -> Iterator[None]:
 
 
 def _remove_new(run: RunDir, new: bool, parent_new: bool) -> bool:
-    """Remove a new folder without a finished trial, and the one around it if it is new and empty; whether it is gone."""
+    """Remove a new folder without a finished trial, and a new one around it; whether it is gone."""
     if new and not run.trials.exists() and not run.weights.exists():
         shutil.rmtree(run.path, ignore_errors=True)
         if parent_new:

@@ -121,7 +121,7 @@ def photos() -> list[Case]:
         ("one-class-empty", "one of two class folders empty", "photos", both(two(), folder("photos/dog"))),
         ("one-class-of-texts", "one of two classes holds texts", "photos", both(two(), put("photos/dog/a.txt", "dog"))),
         ("test-without-class", "a class in test that train lacks", "bird", both(images("photos/train/cat"), images("photos/train/dog"), images("photos/test/bird"))),
-        
+
         ("empty-train", "an empty train folder", "train", both(folder("photos/train"), images("photos/test/cat"), images("photos/test/dog"))),
         ("train-has-one-class", "one class in train", "dog", both(images("photos/train/cat"), images("photos/test/cat"), images("photos/test/dog"))),
     ]  # fmt: skip

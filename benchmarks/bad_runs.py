@@ -4,13 +4,26 @@ import json
 from pathlib import Path
 
 import yaml
-from bad_cases import Case, Made, Make, both, column, csv_text, good_photos, good_table, images, nothing, png, put
-from bad_cases import recipe_text, rows
+from bad_cases import (
+    Case,
+    Made,
+    Make,
+    both,
+    csv_text,
+    good_photos,
+    good_table,
+    images,
+    nothing,
+    png,
+    put,
+    recipe_text,
+    rows,
+)
 from bad_data import cut, folder, noise
 
 SEARCH = "search data.csv --target label --budget 5epochs"
 ALIASES = "a: &a [x, x]\n" + "".join(
-    f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}]\n" for m, n in zip("abcdefghijk", "bcdefghijkl")
+    f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}]\n" for m, n in zip("abcdefghijk", "bcdefghijkl", strict=False)
 )
 """YAML of a few lines that stands for millions of items."""
 
@@ -266,7 +279,7 @@ def recipes() -> list[Case]:
     ]  # fmt: skip
 
 
-def damage(name: str, content: str | bytes | None | object) -> Make:
+def damage(name: str, content: object) -> Make:
     """Writes over a file of the run; None removes it; a function is given its bytes."""
 
     def make(at: Path) -> None:

@@ -59,7 +59,8 @@ def lr_find(
     chosen = recipe if recipe is not None else starting_recipe(dataset)
     if recipe is not None and recipe.data.modality not in ("", dataset.info.modality):
         raise InputError(
-            f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s; leave --recipe out"
+            f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s; "
+            "leave --recipe out"
         )
     data = on_device(dataset, hardware.device)
     rows = torch.from_numpy(np.ascontiguousarray(dataset.splits.train)).to(hardware.device)

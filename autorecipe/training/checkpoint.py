@@ -43,7 +43,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         ) from error
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"the weights {path} are damaged: {error}; put back a copy of them, or train the recipe again: autorecipe replay"
+            f"the weights {path} are damaged: {error}; put back a copy of them, or train the recipe again: "
+            "autorecipe replay"
         ) from error
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()

@@ -229,7 +229,8 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         names, paths = [path.name], [str(path)] * is_image(path.name)
     if not paths:
         raise InputError(
-            f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)}); give an image or a folder of them"
+            f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)}); give an image or a "
+            "folder of them"
         )
     broken: dict[int, str] = {}
     chunks = decode.decode_all([None] * len(paths), paths, shape, broken, lambda sentence, done: None)
