@@ -1,6 +1,6 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,12 @@ class Result:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe of the model."""
-        return load_recipe(self.run.recipe)
+        recipe = load_recipe(self.run.recipe)
+        text = self.run.recipe.read_text(encoding="utf-8")
+        missing = [section.name for section in fields(Recipe) if f"\n{section.name}:" not in text]
+        if missing:  # a search writes them all; what is left out of a recipe by hand has its usual value
+            raise InputError(f"{self.run.recipe} is damaged: '{missing[0]}' is missing; put back a copy of it")
+        return recipe
 
     @cached_property
     def decisions(self) -> list[Decision]:

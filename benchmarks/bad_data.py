@@ -136,8 +136,8 @@ def photos() -> list[Case]:
         ("metric-of-regression", "--metric rmse", "rmse"),
         ("metric-unknown", "--metric acuracy", "acuracy"),
         ("task-unknown", "--task segmentation", "segmentation"),
-        ("group-column", "--group patient", "patient"),
-        ("time-column", "--time day", "day"),
+        ("group-column", "--group patient", "--group"),
+        ("time-column", "--time day", "--time"),
         ("range", "--range 0,1", "range"),
     ]
     found += [

@@ -36,8 +36,8 @@ MUST = "at least 200, all exit 2, no traceback, none over 10 s, each says what t
 LEAST = 200
 ADVICE = re.compile(
     r"--[a-z]|\b(add|autorecipe [a-z-]+|begin|choose|correct|did you mean|for this task|give|has no such|known|leave|make"
-    r"|must be|needs?|put|remove|should be|takes?|try|type|use|write|is it|are they|are needed|convert|nothing to learn"
-    r"|Possible options|no such (option|command)|missing argument)\b",
+    r"|must be|needs?|put|columns(?=:)|remove|save|download|let its|must hold|should (be|hold)|takes?|try|type|use|write|is it|are they|are needed|convert|nothing to learn"
+    r"|Possible options|no such (option|command)|missing argument)(?!\w)",
     re.IGNORECASE,
 )
 """What tells a user how to go on."""

@@ -351,7 +351,7 @@ def inputs(made: Made) -> list[Case]:
         ("image", "an image, for a run of tables", "new.png", "new.png", put("new.png", png())),
         ("folder-of-images", "images, for a run of tables", "new", "new", images("new", 3)),
         ("empty-folder", "an empty folder", "new", "new", folder("new")),
-        ("bundled", "a bundled data set without the columns", "iris", "iris", nothing),
+        ("bundled", "a bundled data set without the columns", "iris", "size", nothing),
     ]  # fmt: skip
     found = [
         Case(f"predict/{name}", what, f"predict run {source} --out p.csv", says, both(table, make))
