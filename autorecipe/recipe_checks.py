@@ -1,12 +1,9 @@
 """Values that a recipe may have: what is out of range is refused by name, before anything is trained."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autorecipe.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from autorecipe.recipe import Recipe
 
 MOST_SEED = 2**32 - 1
 """The largest seed that every library takes."""
@@ -57,8 +54,8 @@ CHOICES: dict[str, tuple[object, ...]] = {
 _ODD = ("network.stem_kernel", "network.blocks.kernel")
 
 
-def check_recipe(recipe: "Recipe") -> None:
-    """Refuse values that no training could use.
+def check_recipe(recipe: Any) -> None:
+    """Refuse values of a `Recipe` that no training could use.
 
     Raises:
         InputError: it names the field, the value and what may stand there.
