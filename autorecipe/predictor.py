@@ -1,7 +1,7 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from autorecipe.errors import InputError
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
-from autorecipe.rundir import RunDir, open_run, read_json
+from autorecipe.rundir import RunDir, open_run, read_json, read_mapping
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import decide_classes, predict, predicted_values, probabilities
 
@@ -40,7 +40,12 @@ class Result:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe of the model."""
-        return load_recipe(self.run.recipe)
+        recipe = load_recipe(self.run.recipe)
+        text = self.run.recipe.read_text(encoding="utf-8")
+        missing = [section.name for section in fields(Recipe) if f"\n{section.name}:" not in text]
+        if missing:  # a search writes them all; what is left out of a recipe by hand has its usual value
+            raise InputError(f"{self.run.recipe} is damaged: '{missing[0]}' is missing; put back a copy of it")
+        return recipe
 
     @cached_property
     def decisions(self) -> list[Decision]:
@@ -52,10 +57,7 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """`summary.json`."""
-        data = read_json(self.run.summary)
-        if not isinstance(data, dict):
-            raise InputError(f"{self.run.summary} is damaged: it holds no mapping")
-        return data
+        return read_mapping(self.run.summary)
 
     @cached_property
     def info(self) -> DatasetInfo:
@@ -79,7 +81,8 @@ class Result:
         wanted = self.summary.get("weights_sha256")
         if wanted is not None and sha256(self.run.weights) != wanted:
             raise InputError(
-                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs"
+                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs; put "
+                "back a copy of it, or train the recipe again: autorecipe replay"
             )
         return model.eval()
 
@@ -90,7 +93,9 @@ class Result:
     def _preprocess(self) -> dict[str, Any]:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
-            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'; put back a copy of it"
+            )
         wanted = {
             "image": {"resolution", "channels", "classes"},
             "table": {"inputs", "columns", "classes", "target", "task"},
@@ -98,7 +103,12 @@ class Result:
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:
-            raise InputError(f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'; put back a copy of it"
+            )
+        columns = data["preprocess"].get("columns", [])
+        if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+            raise InputError(f"{self.run.preprocess} is damaged: its 'columns' are none; put back a copy of it")
         return data
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:

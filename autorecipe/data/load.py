@@ -72,6 +72,10 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     if raw.modality != "table" and (options.group or options.time or options.drop):
         option = "--group" if options.group else "--time" if options.time else "--drop"
         raise InputError(f"{option} names a column of a table, but '{raw.name}' holds {raw.modality}s")
+    if options.resolution is not None and raw.modality != "image":
+        raise InputError(
+            f"--resolution {options.resolution} is for images, and '{raw.name}' is a {raw.modality}; leave it out"
+        )
     task = str(raw.facts["task"])
     choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:

@@ -7,7 +7,7 @@ import numpy as np
 from autorecipe.clock import Budget, Clock
 from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, dump_yaml, replace, to_dict
-from autorecipe.rundir import RunDir, locked, new_run_path, write_json, write_text
+from autorecipe.rundir import RunDir, check_free, locked, new_run_path, write_json, write_text, writing
 from autorecipe.search.finish import score_saved
 from autorecipe.search.ledger import save_decisions
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
@@ -67,14 +67,13 @@ def replay_recipe(
     if (dataset.info.modality, dataset.info.channels) != (section.modality, section.channels):
         raise InputError(
             f"the recipe is for {section.modality}s with {section.channels} channels, but '{dataset.info.name}' holds "
-            f"{dataset.info.modality}s with {dataset.info.channels}"
+            f"{dataset.info.modality}s with {dataset.info.channels}; give a data set like the one it was made on"
         )
     run = RunDir((out or new_run_path(Path("runs"), f"{dataset.info.name}-replay")).resolve())
-    if run.path.exists() and any(run.path.iterdir()):
-        raise InputError(f"{run.path} is not empty; give another --out")
+    check_free(run)
     if seed is not None:
         recipe = replace(recipe, {"training.seed": seed})
-    with locked(run):
+    with writing(run), locked(run):
         write_json(run.settings, {"format": 1, **to_dict(settings)})
         budget = Budget(settings.budget, epochs=float(recipe.training.steps))
         space = load_space(dataset.info.modality)
