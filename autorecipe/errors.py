@@ -18,6 +18,10 @@ class InputError(AutoRecipeError, ValueError):
     """The user's input is wrong: data, option, recipe, space file (exit code 2)."""
 
 
+class InputWarning(UserWarning):
+    """A part of the user's input could not be used, and the rest was."""
+
+
 class CheckFailed(AutoRecipeError):
     """The training loop cannot overfit one batch, so no score could be trusted (exit code 3)."""
 

@@ -1,16 +1,19 @@
 import contextlib
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import CPU, Heard, go_on, recipe_for, small_digits
+from PIL import Image
 
 import autorecipe
+from autorecipe.cli.main import run
 from autorecipe.clock import Clock
 from autorecipe.data import ReadOptions, load_dataset
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, InputWarning
 from autorecipe.predictor import load
 from autorecipe.recipe import load_recipe
 from autorecipe.rundir import read_json
@@ -109,6 +112,61 @@ def test_images_are_predicted_from_arrays(images):
     found = load(images.path).predict(X)
     assert np.mean(found == y.astype(str)) > 0.5
     assert load(images.path).device.type == "cpu"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on a folder of dark and light images, 12 of each."""
+    place = tmp_path_factory.mktemp("folder")
+    random = np.random.default_rng(0)
+    for i in range(24):
+        path = place / "data" / ("dark", "light")[i % 2] / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 90, (8, 8), dtype=np.uint8) + 150 * (i % 2)).save(path)
+    return SimpleNamespace(**vars(trained(str(place / "data"), place / "run")), data=place / "data")
+
+
+def test_images_that_cannot_be_read_are_named_and_the_others_predicted(folder, tmp_path, capsys):
+    data = shutil.copytree(folder.data, tmp_path / "data")
+    (data / "dark" / "broken\x1b[2J.png").write_bytes(b"no image")
+    (data / "light" / "empty.png").write_bytes(b"")
+    result = load(folder.path)
+    with pytest.warns(InputWarning, match=r"have no prediction: 2 of 26 \(dark/broken.*; light"):
+        found = result.predict_table(data)
+    plain = result.predict_table(folder.data)
+    assert found.equals(plain)
+    assert run(["predict", str(folder.path), str(data)]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 25
+    assert told.err.startswith("warning: images that cannot be read")
+    assert "light/empty.png: the file is empty" in told.err
+    assert "\x1b" not in told.err
+
+
+def test_none_of_the_images_can_be_read(folder, tmp_path, capsys):
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"none of the images can be read \(1\): x.png: not an image"):
+        load(folder.path).predict(tmp_path / "x.png")
+    assert run(["predict", str(folder.path), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: none of the images")
+    empty = tmp_path / "none"
+    empty.mkdir()
+    with pytest.raises(InputError, match=r"no image with a suffix .*\.tiff"):
+        load(folder.path).predict(empty)
+
+
+def test_images_are_predicted_in_every_layout(folder, tmp_path):
+    result = load(folder.path)
+    plain = dict(zip(*(result.predict_table(folder.data)[name] for name in ("file", "prediction")), strict=True))
+    assert np.mean([Path(name).parts[0] == value for name, value in plain.items()]) > 0.7
+    shutil.copytree(folder.data, tmp_path / "set" / "test")
+    shutil.copytree(folder.data / "dark", tmp_path / "set" / "flat")
+    (tmp_path / "set" / "labels.csv").write_text("filename,label\nflat/00.png,dark\n")
+    found = result.predict_table(tmp_path / "set")
+    assert len(found) == 36
+    for name, value in zip(found["file"], found["prediction"], strict=True):
+        parts = Path(name).parts
+        assert value == plain["/".join(parts[1:]) if parts[0] == "test" else f"dark/{parts[1]}"]
 
 
 def test_a_result_reads_its_folder(table):

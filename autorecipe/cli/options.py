@@ -10,14 +10,14 @@ Dataset = Annotated[
     typer.Argument(
         metavar="DATASET",
         show_default=False,
-        help="A folder of class folders of images, a CSV, TSV or Parquet file, a folder with train.* and test.*, "
-        "or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
+        help="A folder of class folders of images or with labels.csv, a CSV, TSV or Parquet file, a folder with "
+        "train.* and test.*, or a bundled set: digits, iris, wine, breast_cancer, diabetes.",
     ),
 ]
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", show_default=False, help="The folder of a run, such as runs/digits-1.")
 ]
-Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict, for tables.")]
+Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict, for tables and labels.csv.")]
 Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
 Metric = Annotated[str, typer.Option(help="The metric that decisions are taken in; auto: the task's usual one.")]
 Keep = Annotated[

@@ -1,15 +1,18 @@
 """Commands on a run that exists: predict, dashboard."""
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autorecipe.cli import words
 from autorecipe.cli.display import write_line
 from autorecipe.cli.options import Run
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, InputWarning, did_you_mean
 from autorecipe.rundir import atomic, open_run, read_json
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ def predict(
 ) -> None:
     """Predict INPUT with the model of RUN.
 
-    Writes a table: file or row, prediction, and the probability of each class.
+    Writes a table: file or row, prediction, and the probability of each class.  Images that cannot be read are named
+    and left out.
     """
     if out is not None and out.suffix.lower() not in SUFFIXES:
         near = did_you_mean(out.suffix.lower() or "none", SUFFIXES)
@@ -42,12 +46,30 @@ def predict(
     folder = open_run(run)
     from autorecipe.predictor import load
 
-    table = load(folder.path).predict_table(source)
+    with _told_warnings():
+        table = load(folder.path).predict_table(source)
     if out is None:
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     write_table(table, out)
     write_line(sys.stderr, words.clean(f"{len(table):,} predictions in {out}"))
+
+
+@contextlib.contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Warnings about the user's input go to standard error, a line each."""
+    with warnings.catch_warnings():
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, InputWarning):
+                write_line(sys.stderr, words.clean(f"warning: {message}"))
+            else:
+                plain(message, category, *rest, **more)
+
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def write_table(table: "pd.DataFrame", out: Path) -> None:

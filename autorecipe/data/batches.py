@@ -1,7 +1,7 @@
 """Batches on the device: order, gathering and augmentation, all of it batched and per example.
 
 Shapes: N examples, B batch, C channels, H height, W width.  The whole data set stays on the device
-(uint8 for images); a batch is one gather.  What is random in step s depends on the seed and s alone,
+(uint8 for images) if it fits; a batch is one gather.  What is random in step s depends on the seed and s alone,
 so a run can be taken up at any step.
 """
 
@@ -42,6 +42,14 @@ def batch_rows(rows: Tensor, batch_size: int, seed: int, first_step: int = 0) ->
 def gather(inputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
     """The inputs of some rows, as they are."""
     return tuple(x[rows] for x in inputs)
+
+
+def fetch(inputs: tuple[Tensor, ...], rows_B: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+    """The inputs of some rows, read from disk in the order in which they lie there, and brought to the device."""
+    rows_B = rows_B.cpu()
+    order = torch.argsort(rows_B)
+    place = torch.argsort(order)
+    return tuple(x[rows_B[order]][place].to(device) for x in inputs)
 
 
 def gather_images(

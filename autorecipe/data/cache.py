@@ -7,6 +7,9 @@ content, so that a second run need not read 70,000 files to find its entry.
 The folder is the user's cache folder, or `AUTORECIPE_CACHE`.  It is kept under 4 GiB, or under
 `AUTORECIPE_CACHE_LIMIT` (bytes, or such as `2G`; 0: nothing is kept); what was not used for longest goes first.
 A cache that cannot be written costs time and nothing else.
+
+Images of up to a quarter of the memory that is available, or of `AUTORECIPE_MEMORY_CAP` (a size as above), are held
+in memory.  More of them stay on disk and are read as they are needed: their array is a `np.memmap`.
 """
 
 import contextlib
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from autorecipe.errors import InputError
 from autorecipe.rundir import atomic, write_json
@@ -45,12 +49,26 @@ def size_limit() -> int:
     Raises:
         InputError: `AUTORECIPE_CACHE_LIMIT` is not a size.
     """
-    given = os.environ.get("AUTORECIPE_CACHE_LIMIT", "").strip()
+    return _size("AUTORECIPE_CACHE_LIMIT", DEFAULT_LIMIT)
+
+
+def memory_cap() -> int:
+    """Most bytes of images that are held in memory; more are read from disk as they are needed.
+
+    Raises:
+        InputError: `AUTORECIPE_MEMORY_CAP` is not a size.
+    """
+    return _size("AUTORECIPE_MEMORY_CAP", psutil.virtual_memory().available // 4)
+
+
+def _size(variable: str, otherwise: int) -> int:
+    """Bytes that an environment variable says."""
+    given = os.environ.get(variable, "").strip()
     if not given:
-        return DEFAULT_LIMIT
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", given, re.IGNORECASE)
+        return otherwise
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", given, re.IGNORECASE | re.ASCII)
     if not match:
-        raise InputError(f"AUTORECIPE_CACHE_LIMIT is '{given}'; give bytes or a size such as 500M or 2G")
+        raise InputError(f"{variable} is '{given}'; give bytes or a size such as 500M or 2G")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
@@ -79,14 +97,15 @@ def link(listing: str, content: str) -> None:
 def load(content: str) -> tuple[np.ndarray, dict[str, Any]] | None:
     """The array and facts of an entry, or None; a damaged entry is dropped."""
     array_path, facts_path = _paths(content)
+    cap = memory_cap()
     if not facts_path.exists():
         return None
     try:
         facts = json.loads(facts_path.read_text())
-        # Copy on write: pages come in as they are used, and torch warns of read-only arrays.
-        array = np.load(array_path, mmap_mode="c", allow_pickle=False)
+        large = array_path.stat().st_size > cap
+        array = map_array(array_path) if large else np.load(array_path, allow_pickle=False)
         sound = facts["sha256"] == array_digest(array)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError):
         sound = False
     if not sound:
         _remove(content)
@@ -96,19 +115,36 @@ def load(content: str) -> tuple[np.ndarray, dict[str, Any]] | None:
     return array, facts
 
 
-def store(content: str, array: np.ndarray, facts: dict[str, Any]) -> str:
+def map_array(path: Path) -> np.ndarray:
+    """An array that stays on disk.  Copy on write, since torch warns of arrays that are read-only."""
+    array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+    return array
+
+
+def store(content: str, array: np.ndarray, facts: dict[str, Any], file: Path | None = None) -> str:
     """Keep an entry and evict others until the cache fits its limit.
+
+    Args:
+        content: the entry's name.
+        array: what to keep.
+        facts: what to keep with it.
+        file: where `hold.hold` wrote the array; it is moved into place.
 
     Returns:
         why the entry was not kept, or an empty text.
     """
     limit = size_limit()
     if array.nbytes + 4096 > limit:
-        return f"the images take {array.nbytes:,} bytes, more than the cache may hold ({limit:,})"
+        size = f"{array.nbytes:,} bytes"
+        return f"the images take {size}, more than the cache may hold ({limit:,}; AUTORECIPE_CACHE_LIMIT changes it)"
     array_path, facts_path = _paths(content)
     try:
-        with atomic(array_path) as temporary, open(temporary, "wb") as file:
-            np.save(file, array, allow_pickle=False)
+        if file is not None:
+            file.chmod(0o644)
+            file.replace(array_path)
+        else:
+            with atomic(array_path) as temporary, open(temporary, "wb") as out:
+                np.save(out, array, allow_pickle=False)
         write_json(facts_path, {**facts, "sha256": array_digest(array)})
         _evict(limit, keep=content)
     except (OSError, UnicodeError) as error:  # a file name that is no UTF-8 does not fit into JSON

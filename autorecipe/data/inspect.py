@@ -10,6 +10,8 @@ from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
+RARE = 10
+"""A class with fewer examples than this may be too rare to be learned."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -24,6 +26,24 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
             f"class '{classes[most]}' has {counts[most]:,} examples and '{classes[least]}' has {counts[least]:,}",
             "every split has the classes in the same proportions; accuracy favours the large ones",
             "--metric macro_f1 counts every class alike",
+            warn=True,
+        )
+    ]
+
+
+def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    """A finding where a class has fewer than ten examples, and less than a quarter of what is usual here."""
+    most = min(RARE, float(np.median(counts)) / 4 if counts else 0.0)
+    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < most)
+    if not rare:
+        return []
+    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    return [
+        Finding(
+            "rare_classes",
+            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
+            "they stay; they are hardly learned, and their scores are chance",
+            "add examples of them, or merge or remove these classes",
             warn=True,
         )
     ]
@@ -79,9 +99,10 @@ def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     equal = np.ones(len(pairs), dtype=bool)
     for tensor in tensors:
         rows = tensor.reshape(len(tensor), -1)
-        for start in range(0, len(pairs), 4096):
-            left, right = torch.from_numpy(pairs[start : start + 4096]).T
-            equal[start : start + 4096] &= (rows[left] == rows[right]).all(dim=1).numpy()
+        step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
+        for start in range(0, len(pairs), step):
+            left, right = torch.from_numpy(pairs[start : start + step]).T
+            equal[start : start + step] &= (rows[left] == rows[right]).all(dim=1).numpy()
     return pairs[equal].astype(np.int64)
 
 

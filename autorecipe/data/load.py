@@ -77,6 +77,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         *raw.findings,
         *inspect.dropped_columns(preprocess.get("dropped", ())),
         *(inspect.imbalance(classes, counts) if classes else ()),
+        *(inspect.rare_classes(classes, counts) if classes else ()),
         *(inspect.class_order(raw.targets) if classes and not raw.facts.get("sorted_by_layout") else ()),
         *inspect.duplicates(inputs, targets, splits, raw.names, raw.modality),
     ]
@@ -103,7 +104,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         digest=str(raw.facts["digest"]),
         **_table_facts(inputs, preprocess, splits.train),
     )
-    return Dataset(info, inputs, targets, splits, raw.names, preprocess)
+    return Dataset(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
 
 
 def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:

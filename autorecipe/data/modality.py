@@ -42,9 +42,9 @@ class Raw:
     modality: str
     name: str
     inputs: Any
-    """Images: uint8 array [N, H, W, C].  Tables: a DataFrame without the target."""
+    """Images: uint8 array [N, H, W, C], a `np.memmap` if they stay on disk.  Tables: a DataFrame without the target."""
     targets: np.ndarray
-    """Classes as str array [N], or float64 [N] for regression."""
+    """Classes as str array [N]; float64 [N] for regression; for multilabel sorted labels joined by `|`, object [N]."""
     names: Sequence[str]
     """File (relative to the data set) or row number of each example."""
     given: np.ndarray
@@ -89,6 +89,8 @@ class Dataset:
     names: Sequence[str]
     preprocess: dict[str, Any]
     """Raw input -> tensors, as plain data (`preprocess.json`)."""
+    streamed: bool = False
+    """Whether the inputs stay on disk and are read as they are needed."""
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def target_array(y: Any) -> np.ndarray:
 def explain(source: Source) -> str:
     """The error for a source that no modality knows: what was found and what would do."""
     wanted = (
-        "Give a folder of class folders with images (or train/ val/ test/ with them), a CSV, TSV or Parquet "
-        f"file, a folder with train.csv and test.csv, or one of {', '.join(BUNDLED)}."
+        "Give a folder of class folders with images or with labels.csv (or train/ val/ test/ with them), a CSV, TSV "
+        f"or Parquet file, a folder with train.csv and test.csv, or one of {', '.join(BUNDLED)}."
     )
     if isinstance(source, (str, os.PathLike)):
         path = path_of(source)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -25,6 +26,8 @@ SHARE = 0.05
 LONGEST = 60.0
 MOST_NUMBERS = 20_000_000
 """Most entries of the training matrix handed over; more rows are sampled."""
+CHUNK = 256
+"""Rows whose features are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,19 @@ def start_worker() -> subprocess.Popen[str]:
 
 def hand_over(worker: subprocess.Popen[str], dataset: Dataset, folder: Path, seed: int) -> None:
     """Give the worker its data: training examples, and the inputs of val and test."""
-    features = modality(dataset.info.modality).baseline_features(dataset.inputs)
+    width = _features(dataset, dataset.splits.train[:1]).shape[1]
     rows = dataset.splits.train
-    most = max(1000, MOST_NUMBERS // max(1, features.shape[1]))
+    most = max(1000, MOST_NUMBERS // max(1, width))
     if dataset.info.modality == "image":
         most = min(most, 10_000)
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     np.savez(
         folder / "work.npz",
-        x=features[rows],
+        x=_features(dataset, rows),
         y=dataset.targets.numpy()[rows],
-        val=features[dataset.splits.val],
-        test=features[dataset.splits.test],
+        val=_features(dataset, dataset.splits.val),
+        test=_features(dataset, dataset.splits.test),
     )
     facts = {
         "folder": str(folder),
@@ -79,6 +82,13 @@ def hand_over(worker: subprocess.Popen[str], dataset: Dataset, folder: Path, see
             worker.stdin.flush()
         except OSError:  # the worker has died: there will be no baselines
             return
+
+
+def _features(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """float32 [rows, F], a few rows at a time: of images that stay on disk no copy is made."""
+    find = modality(dataset.info.modality).baseline_features
+    chunks = torch.split(torch.from_numpy(rows), CHUNK)
+    return np.concatenate([find(tuple(x[chunk] for x in dataset.inputs)) for chunk in chunks])
 
 
 def collect(run: RunDir, folder: Path) -> list[Baseline]:

@@ -12,7 +12,7 @@ from autorecipe.recipe import Recipe, replace
 from autorecipe.results import LRRange
 from autorecipe.search.space import data_fields, load_space, starting_changes
 from autorecipe.search.workbench import describe
-from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.evaluate import on_device
 from autorecipe.training.hardware import find_hardware
 from autorecipe.training.lr_range import lr_range_test
 
@@ -59,11 +59,7 @@ def lr_find(
     chosen = recipe if recipe is not None else starting_recipe(dataset)
     if recipe is not None and recipe.data.modality not in ("", dataset.info.modality):
         raise InputError(f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s")
-    data = DeviceData(
-        dataset.info,
-        tuple(x.to(hardware.device) for x in dataset.inputs),
-        dataset.targets.to(hardware.device),
-    )
+    data = on_device(dataset, hardware.device)
     rows = torch.from_numpy(np.ascontiguousarray(dataset.splits.train)).to(hardware.device)
     say("progress", what=f"{seeds} sweeps of {steps} steps", share=0.0)
     found = lr_range_test(chosen, data, rows, hardware, steps=steps, seeds=seeds, keep_going=stop)

@@ -19,7 +19,7 @@ from autorecipe.search.settings import Settings
 from autorecipe.search.space import Space, data_fields, load_space, modality_of, starting_changes
 from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
-from autorecipe.training.evaluate import DeviceData, score
+from autorecipe.training.evaluate import on_device, score
 from autorecipe.training.hardware import find_hardware, use_threads
 from autorecipe.training.lr_range import PRIOR
 
@@ -73,15 +73,10 @@ def make_bench(
             run.event(kind, **facts)
         say(kind, **facts)
 
-    data = DeviceData(
-        dataset.info,
-        tuple(x.to(hardware.device) for x in dataset.inputs),
-        dataset.targets.to(hardware.device),
-    )
     return Workbench(
         run,
         dataset,
-        data,
+        on_device(dataset, hardware.device),
         hardware,
         space if space is not None else load_space(dataset.info.modality),
         Limits(settings.max_width, settings.max_depth, settings.max_params),

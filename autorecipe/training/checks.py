@@ -6,6 +6,7 @@ Only "one batch can be overfitted" stops a search; the others warn.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace as replace_record
 
 import torch
 
@@ -171,7 +172,7 @@ def check_input_matters(
 ) -> CheckResult:
     """Real inputs train to a lower loss than inputs that are all the same."""
     metric = "log_loss" if data.info.task != "regression" else "rmse"
-    blank = DeviceData(data.info, tuple(torch.zeros_like(x[:1]).expand_as(x) for x in data.inputs), data.targets)
+    blank = replace_record(data, inputs=tuple(torch.zeros_like(x[:1]).expand_as(x) for x in data.inputs))
     some = rows[: min(len(rows), 1000)].to(data.targets.device)
     targets = data.targets[some].cpu().numpy()
     scores = []

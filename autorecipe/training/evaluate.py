@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autorecipe.data import Dataset
 from autorecipe.recipe import FinishSection, Recipe
 from autorecipe.results import DatasetInfo
 from autorecipe.training.hardware import autocast, to_layout
@@ -39,6 +40,17 @@ class DeviceData:
     info: DatasetInfo
     inputs: tuple[Tensor, ...]
     targets: Tensor
+    streamed: bool = False
+    """Whether the inputs are left on disk or in the machine's memory, and batches of them come to the device."""
+
+
+def on_device(dataset: Dataset, device: torch.device) -> DeviceData:
+    """A data set's tensors on the device; inputs over a quarter of a GPU's free memory come in batches."""
+    streamed = dataset.streamed
+    if device.type == "cuda":
+        streamed = streamed or sum(x.nbytes for x in dataset.inputs) > torch.cuda.mem_get_info(device)[0] // 4
+    inputs = dataset.inputs if streamed else tuple(x.to(device) for x in dataset.inputs)
+    return DeviceData(dataset.info, inputs, dataset.targets.to(device), streamed)
 
 
 def direction(metric: str) -> str:
@@ -62,12 +74,12 @@ def predict(
 
     Args:
         model: in training or evaluation mode; the mode is put back.
-        inputs: tensors on the model's device.
+        inputs: tensors, on the model's device or not.
         rows: int64 row numbers, or None for all.
         recipe: for precision, layout, test-time augmentation and temperature.
         keep_going: called between batches; raises to stop.
     """
-    device = inputs[0].device
+    device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     outputs = []
@@ -76,7 +88,8 @@ def predict(
         for start in range(0, count, EVAL_BATCH):
             keep_going()
             stop = start + EVAL_BATCH
-            batch = tuple(x[start:stop] if rows is None else x[rows[start:stop]] for x in inputs)
+            batch = tuple(x[start:stop] if rows is None else x[rows[start:stop].to(x.device)] for x in inputs)
+            batch = tuple(x.to(device) for x in batch)
             images = views(batch[0], recipe.finish)
             layouts = [
                 tuple(to_layout(x, recipe.training.channels_last) for x in (first, *batch[1:])) for first in images

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autorecipe.data.batches import batch_rows, gather, gather_images, step_generator
+from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, step_generator
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection
 from autorecipe.training.evaluate import DeviceData
@@ -104,9 +104,13 @@ def make_batch(
     data: DeviceData, rows: Tensor, section: RegularizationSection, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """The augmented inputs of some rows."""
+    inputs = data.inputs
+    if data.streamed:
+        inputs = fetch(inputs, rows, data.targets.device)
+        rows = torch.arange(len(rows), device=data.targets.device)
     if data.info.modality == "image":
-        return (gather_images(data.inputs[0], rows, section, generator),)
-    return gather(data.inputs, rows)
+        return (gather_images(inputs[0], rows, section, generator),)
+    return gather(inputs, rows)
 
 
 def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:

@@ -1,28 +1,29 @@
-"""Image files -> one uint8 array: the size and channels that suit them, decoding in threads."""
+"""Image files -> uint8 arrays of one shape: any mode and format, decoding in threads."""
 
 import io
 import os
+import stat
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from autorecipe.data.modality import Progress
-from autorecipe.errors import InputError
 
-LADDER = (8, 12, 16, 20, 24, 28, 32, 48, 64, 96, 128, 192, 256)
-"""Resolutions to choose from when sizes are mixed."""
-MOST = 64
-"""Largest resolution that is chosen unasked; the cost of a step grows with its square."""
-SAMPLE = 256
-"""Images that are looked at to choose resolution and channels."""
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-_GREY_TOLERANCE = 3
-_CHUNK = 128
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+MOST_PIXELS = 89_478_485
+"""An image that declares more pixels is refused before it is decoded (where Pillow begins to warn)."""
+MOST_BYTES = 1 << 30
+"""A larger file is refused before it is read."""
+REFUSED = ("declares more than", "larger than", "no plain file")
+"""How reasons begin for which a file is not even tried."""
+_CHUNK_BYTES = 1 << 24
 _SMALL_FILE = 4096
+_SAMPLE = 256
 
 
 @dataclass(frozen=True)
@@ -31,88 +32,45 @@ class Shape:
 
     resolution: int
     channels: int
-    reason: str
+    deep: tuple[float, float] | None = None
+    """Values that become 0 and 255 in images of more than 8 bits; None: the lowest and highest of their format."""
+    reason: str = ""
+    """Why this resolution."""
 
 
-def check_resolution(resolution: int | None) -> None:
-    """Refuse a resolution that is no size.
-
-    Raises:
-        InputError: it is under 4 or over 1024 pixels.
-    """
-    if resolution is not None and not 4 <= resolution <= 1024:
-        raise InputError(f"--resolution {resolution} is not between 4 and 1024 pixels")
-
-
-def choose_shape(sizes: Sequence[tuple[int, int]], grey: Sequence[bool], asked: int | None) -> Shape:
-    """Choose resolution and channels from a sample's (width, height) and whether each image is grey."""
-    channels = 1 if sum(grey) >= 0.98 * len(grey) else 3
-    if asked is not None:
-        return Shape(asked, channels, "as asked")
-    otherwise = "--resolution N to have it otherwise"
-    short = int(np.median([min(size) for size in sizes]))
-    same = len(set(sizes)) == 1 and sizes[0][0] == sizes[0][1]
-    if short > MOST:
-        rule = f"the images' short side is {short} pixels ({'all' if same else 'median'}); {MOST} is the most unasked"
-        return Shape(MOST, channels, f"{rule}, {otherwise}")
-    if same:
-        return Shape(short, channels, f"all images are {short}x{short}")
-    chosen = max([side for side in LADDER if side <= short], default=LADDER[0])
-    return Shape(chosen, channels, f"the median short side is {short} pixels, rounded down to {chosen}; {otherwise}")
-
-
-def measure(blobs: Sequence[bytes]) -> tuple[list[tuple[int, int]], list[bool]]:
-    """(width, height) and "is it grey" of each readable image."""
-    sizes, grey = [], []
-    with _quiet():
-        for blob in blobs:
-            try:
-                image = _open(blob)
-                size = image.size
-                image.draft("RGB", (64, 64))
-                pixels = np.asarray(_to_rgb(image), dtype=np.int16)
-            except Exception:  # any broken file: it is named when all are decoded
-                continue
-            sizes.append(size)
-            grey.append(bool(np.ptp(pixels, axis=2).max() <= _GREY_TOLERANCE))
-    return sizes, grey
-
-
-def decode(blob: bytes, resolution: int, channels: int) -> np.ndarray:
+def decode(blob: bytes, shape: Shape) -> np.ndarray:
     """One image file's bytes -> uint8 [R, R, C].
 
-    The short side is brought to R and the middle cut out; turned as the camera's note says;
-    transparent pixels are white.  Raises whatever Pillow raises on a broken file.
+    The short side is brought to R and the middle cut out; turned as the camera's note says; the first frame
+    of a moving image; transparent pixels are white.  Raises whatever Pillow raises on a broken file.
     """
-    image = _open(blob)
+    image = open_image(blob)
     # JPEG decodes at 1/2, 1/4 or 1/8 size for a fraction of the time; twice the size is kept for quality.
-    image.draft("L" if channels == 1 else "RGB", (2 * resolution, 2 * resolution))
+    image.draft("L" if shape.channels == 1 else "RGB", (2 * shape.resolution, 2 * shape.resolution))
     image.load()
-    if "exif" in image.info or image.format == "TIFF":
-        image = ImageOps.exif_transpose(image)
-    return fit(image, resolution, channels)
+    return fit(_upright(image), shape)
 
 
-def fit(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
+def fit(image: Image.Image, shape: Shape) -> np.ndarray:
     """An image -> uint8 [R, R, C]: short side to R, middle cut out."""
-    image = _to_grey(image) if channels == 1 else _to_rgb(image)
-    if image.size != (resolution, resolution):
+    side, wanted = shape.resolution, "L" if shape.channels == 1 else "RGB"
+    image = eight_bits(image, shape.deep)
+    if image.mode in ("L", "RGB"):
+        image = flat(image, wanted)
+    if image.size != (side, side):
         width, height = image.size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
         image = image.resize(
-            (resolution, resolution),
-            Image.Resampling.BILINEAR,
-            box=(left, top, left + side, top + side),
-            reducing_gap=2.0,
+            (side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short), reducing_gap=2.0
         )
-    return np.asarray(image, dtype=np.uint8).reshape(resolution, resolution, channels)
+    return np.asarray(flat(image, wanted), dtype=np.uint8).reshape(side, side, shape.channels)
 
 
 def decode_all(
-    blobs: Sequence[bytes | None], paths: Sequence[str], shape: Shape, progress: Progress
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Decode files, in threads where that pays.
+    blobs: Sequence[bytes | None], paths: Sequence[str], shape: Shape, broken: dict[int, str], progress: Progress
+) -> Iterator[np.ndarray]:
+    """Decode files, in threads where that pays, a few chunks ahead of what is taken.
 
     Pillow lets go of the interpreter while it decodes, but for small files the threads wait for one
     another: 28x28 PNG files took 86 microseconds each in one thread and 127 in two, on two cores.
@@ -121,85 +79,140 @@ def decode_all(
         blobs: the files' bytes; None: read it from its path.
         paths: where the files are [N].
         shape: the shape of all images.
+        broken: filled, by index, with why a file could not be read.
         progress: told how far it is.
 
     Returns:
-        uint8 [N, R, R, C] and, by index, why a file could not be read (its pixels are zero).
+        the readable images in their order: uint8 [k, C, R, R], a chunk at a time.
     """
-    images = np.zeros((len(blobs), shape.resolution, shape.resolution, shape.channels), dtype=np.uint8)
-    broken: dict[int, str] = {}
+    item = (shape.channels, shape.resolution, shape.resolution)
+    workers = _workers(blobs)
+    step = max(1, min(128 if workers == 1 else 16, _CHUNK_BYTES // int(np.prod(item))))
 
-    def work(start: int) -> None:
-        for i in range(start, min(start + _CHUNK, len(blobs))):
+    def work(start: int) -> tuple[np.ndarray, dict[int, str]]:
+        images = np.empty((min(step, len(blobs) - start), *item), dtype=np.uint8)
+        wrong: dict[int, str] = {}
+        for i in range(start, start + len(images)):
             try:
-                images[i] = decode(blobs[i] or read(paths[i]), shape.resolution, shape.channels)
+                blob = blobs[i]
+                image = decode(read(paths[i]) if blob is None else blob, shape)
+                images[i - start - len(wrong)] = image.transpose(2, 0, 1)
             except Exception as error:  # Pillow raises SyntaxError, struct.error and more on broken files
-                broken[i] = reason(error)
+                wrong[i] = reason(error)
+        return images[: len(images) - len(wrong)], wrong
 
-    starts = range(0, len(blobs), _CHUNK)
-    with _quiet(), ThreadPoolExecutor(_workers(blobs)) as pool:
-        for done, _ in enumerate(pool.map(work, starts), start=1):
-            progress("decoding images", done / len(starts))
-    return images, dict(sorted(broken.items()))
+    waiting: deque[Future[tuple[np.ndarray, dict[int, str]]]] = deque()
+    starts = iter(range(0, len(blobs), step))
+    done = 0
+    with quiet(), ThreadPoolExecutor(workers) as pool:
+        try:
+            while True:
+                for start in starts:
+                    waiting.append(pool.submit(work, start))
+                    if len(waiting) > 2 * workers:
+                        break
+                if not waiting:
+                    return
+                images, wrong = waiting.popleft().result()
+                broken.update(wrong)
+                done += step
+                progress("decoding images", min(1.0, done / len(blobs)))
+                yield images
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _workers(blobs: Sequence[bytes | None]) -> int:
     """One thread for small files; as many as cores for large ones, or where the sizes are not at hand."""
-    sizes = [len(blob) for blob in blobs[:SAMPLE] if blob is not None]
+    sizes = [len(blob) for blob in blobs[:_SAMPLE] if blob is not None]
     return 1 if sizes and np.median(sizes) < _SMALL_FILE else os.cpu_count() or 1
 
 
 def read(path: str) -> bytes:
-    """A file's bytes."""
+    """A file's bytes.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no plain file, or too large for an image.
+    """
+    facts = os.stat(path)  # noqa: PTH116  (before it is opened: a pipe would wait for ever)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError("no plain file")
+    if facts.st_size > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES:,} bytes")
     with open(path, "rb") as file:
         return file.read()
+
+
+def open_image(blob: bytes) -> Image.Image:
+    """An image whose pixels are not decoded yet.
+
+    Raises:
+        Image.DecompressionBombError: it declares more pixels than any photograph has.
+        Exception: whatever Pillow raises on a broken file.
+    """
+    if not blob:
+        raise ValueError("the file is empty")
+    image = Image.open(io.BytesIO(blob), formats=FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    return image
 
 
 def reason(error: Exception) -> str:
     """Why an image could not be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"declares more than {MOST_PIXELS:,} pixels"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return text.split("\n")[0][:80]
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801
-    """Pillow's notes on odd files are silenced; an image that is far too large is refused."""
+class quiet(warnings.catch_warnings):  # noqa: N801
+    """Pillow's notes on odd files are silenced."""
 
     def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def _open(blob: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(blob), formats=FORMATS)
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image has more than 8 bits a channel."""
+    return image.mode == "F" or image.mode.startswith("I")
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode == "L":
-        return image
-    return _plain(image).convert("L")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    return _plain(image).convert("RGB")
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """An image of 8 bits a channel, with white behind transparent pixels."""
-    if image.mode in ("RGBA", "LA", "PA") or (image.mode == "P" and "transparency" in image.info):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image)
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
+def eight_bits(image: Image.Image, deep: tuple[float, float] | None = None) -> Image.Image:
+    """An image of any mode as one of `L`, `RGB`, `LA` or `RGBA`, or of another without transparency."""
+    if is_deep(image):
         # Pillow's own conversion cuts 16-bit images off at 255.
-        high = 65535.0 if image.mode.startswith("I") else 1.0
-        scale = 255.0 / high if image.mode.startswith("I;16") or values.max(initial=0) > 255 or high == 1.0 else 1.0
-        return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
-    return image
+        low, high = deep or (0.0, 1.0 if image.mode == "F" else 65535.0)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low, posinf=high, neginf=low)
+        values = (values - low) * (255 / (high - low))
+        return Image.fromarray(np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8))
+    if image.has_transparency_data:
+        return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+    # Pillow has no way from LAB to grey.
+    return image if image.mode in ("L", "RGB") else image.convert("RGB" if image.mode != "1" else "L")
+
+
+def flat(image: Image.Image, wanted: str) -> Image.Image:
+    """An image of eight bits in the wanted mode, with white behind transparent pixels.
+
+    It comes after the resizing: that costs less, and gives the same, since Pillow weighs colours by their alpha.
+    """
+    if image.mode in ("LA", "RGBA"):
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image if image.mode == wanted else image.convert(wanted)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """An image turned as the camera's note says."""
+    if "exif" not in image.info and image.format != "TIFF":
+        return image
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged note does not spoil the picture
+        return image

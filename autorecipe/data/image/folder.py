@@ -1,16 +1,18 @@
-"""Folders of images: which files are there, of which class and split."""
+"""Folders of images: which files are there, with which label and of which split."""
 
 import hashlib
-import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from autorecipe.data.image.labelled import File, named_files
+from autorecipe.data.image.labels import NAME, label_file, names_files
+from autorecipe.data.image.walk import holds_image, is_hidden, look
 from autorecipe.errors import InputError
 from autorecipe.results import Finding
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -20,115 +22,121 @@ _SPLITS = {
     "test": "test",
     "testing": "test",
 }
+_ORDER = {"train": 0, "": 0, "val": 1, "test": 2}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The image files of a data set, in a fixed order; nothing is read but names, sizes and times."""
+    """The image files of a data set, in a fixed order; nothing is read but labels, names, sizes and times."""
 
     root: Path
     files: tuple[str, ...]
     """Names relative to `root`, with `/`."""
     labels: np.ndarray
-    """Class of each file: str array [N]."""
+    """What each file's folder or label file says: object array [N] of str."""
     given: np.ndarray
     """Split of each file: str array [N] of `train`, `val`, `test` or ``."""
     stats: np.ndarray
     """Size in bytes and time of change in ns of each file: int64 [N, 2]."""
+    column: str
+    """The label files' column of labels; empty where each class is a folder."""
     findings: tuple[Finding, ...] = ()
 
     def key(self, options: str) -> str:
         """SHA-256 of the place, names, sizes and times, and of what decoding depends on."""
-        digest = hashlib.sha256(f"{self.root.resolve()}\0{options}\0".encode())
+        digest = hashlib.sha256(f"{self.root.resolve()}\0{options}\0".encode(errors="surrogateescape"))
         digest.update("\0".join(self.files).encode(errors="surrogateescape"))
         digest.update(np.ascontiguousarray(self.stats).data)
         return digest.hexdigest()
 
+    def only(self, kept: np.ndarray) -> "Listing":
+        """The files of a bool array [N]."""
+        if kept.all():
+            return self
+        files = tuple(name for name, keep in zip(self.files, kept, strict=True) if keep)
+        return Listing(
+            self.root, files, self.labels[kept], self.given[kept], self.stats[kept], self.column, self.findings
+        )
 
-def is_image(name: str) -> bool:
-    """Whether a file's name says that it is an image; hidden files are not."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+def folder_of(path: Path) -> Path:
+    """The folder that a path means: its own, or that of a label file with images beside it."""
+    means_folder = path.name.lower() == NAME and path.is_file() and names_files(path) and holds_image(path.parent)
+    return path.parent if means_folder else path
 
 
-def image_files(folder: Path) -> list[tuple[str, int, int]]:
-    """Name (relative, with `/`), size and time of change in ns of every image below a folder, sorted."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        relative = Path(place).relative_to(folder).as_posix()
-        prefix = "" if relative == "." else relative + "/"
-        for name in files:
-            if is_image(name):
-                stat = os.stat(os.path.join(place, name))  # noqa: PTH116, PTH118  (70,000 Path objects cost a second)
-                found.append((prefix + name, stat.st_size, stat.st_mtime_ns))
-    return sorted(found)
+def explain(folder: Path) -> str | None:
+    """Why a folder is a data set of images, or None."""
+    if _labelled(folder):
+        return f"its {_labelled(folder)} names images"
+    splits = split_folders(folder)
+    if splits:
+        return "it has a train folder with a label file or class folders of images"
+    if class_folders(folder):
+        return "it has class folders of images"
+    return "it has a label file and images" if label_file(folder) and holds_image(folder) else None
 
 
 def class_folders(folder: Path) -> list[Path]:
     """Subfolders that hold an image, sorted by name."""
-    return [path for path in _subfolders(folder) if _holds_image(path)]
+    return [path for path in _subfolders(folder) if holds_image(path)]
 
 
 def split_folders(folder: Path) -> dict[Path, str]:
-    """Folder -> split, where a `train` folder with class folders is there; else empty.
+    """Folder -> split, where a `train` folder with class folders or a label file is there; else empty.
 
     A folder `train` with images right in it is a class like any other.
     """
     found = {path: _SPLITS[path.name.lower()] for path in _subfolders(folder) if path.name.lower() in _SPLITS}
-    if not any(split == "train" and class_folders(path) for path, split in found.items()):
+    if not any(split == "train" and (label_file(path) or class_folders(path)) for path, split in found.items()):
         return {}
     return found
 
 
-def list_dataset(root: Path) -> Listing:
-    """List a folder of class folders, or of `train/ val/ test/` with them.
+def list_dataset(root: Path, target: str | None = None) -> Listing:
+    """List a folder of class folders or with a label file, or of `train/ val/ test/` with them.
+
+    Args:
+        root: the folder.
+        target: the label files' column of labels, if it is not `label`.
 
     Raises:
-        InputError: fewer than two classes, a class of one image, or a split given twice.
+        InputError: a label file is wrong, or a split given twice.
     """
-    splits = split_folders(root)
-    findings = []
-    if splits:
-        if len(set(splits.values())) < len(splits):
-            names = ", ".join(sorted(path.name for path in splits))
-            raise InputError(f"{root} has more than one folder for a split: {names}; leave one folder for each split")
-        unlabelled = sorted(path.name for path in splits if not class_folders(path))
-        ignored = [path.name for path in _subfolders(root) if path not in splits and _holds_image(path)]
-        findings += [
-            Finding("ignored_folder", f"folder '{name}' has no class folders with images", "it was left out")
-            for name in unlabelled
-        ]
-        findings += [
-            Finding("ignored_folder", f"folder '{name}' stands beside the split folders", "it was left out")
-            for name in ignored
-        ]
-    order = {"train": 0, "val": 1, "test": 2, "": 0}
-    folders = [
-        (split, path)
-        for place, split in sorted((splits or {root: ""}).items(), key=lambda item: order[item[1]])
-        for path in class_folders(place)
-    ]
-    files: list[str] = []
-    labels: list[str] = []
+    splits = {} if _labelled(root) else split_folders(root)
+    if len(set(splits.values())) < len(splits):
+        names = ", ".join(sorted(path.name for path in splits))
+        raise InputError(f"{root} has more than one folder for a split: {names}; leave one folder for each split")
+    beside = [path for path in _subfolders(root) if splits and path not in splits and holds_image(path)]
+    findings = [_ignored(path, "stands beside the split folders") for path in beside]
+    files: list[File] = []
     given: list[str] = []
-    stats: list[tuple[int, int]] = []
-    for split, folder in folders:
-        prefix = folder.relative_to(root).as_posix() + "/"
-        for name, size, time in image_files(folder):
-            files.append(prefix + name)
-            labels.append(folder.name)
-            given.append(split)
-            stats.append((size, time))
-    listing = Listing(
+    column = ""
+    for place, split in sorted((splits or {root: ""}).items(), key=lambda item: _ORDER[item[1]]):
+        prefix = "" if place == root else place.name + "/"
+        found: list[File] = []
+        table = label_file(place)
+        if table is not None and (names_files(table) or not class_folders(place)):
+            found, column, odd = named_files(table, target)
+        else:
+            found, odd = _class_files(place)
+        if found:
+            findings += [replace(finding, found=f"in {prefix}: {finding.found}") for finding in odd] if prefix else odd
+        else:
+            findings.append(_ignored(place, "has neither labels.csv nor class folders with images"))
+        files += [(prefix + name, size, time, label) for name, size, time, label in found]
+        given += [split] * len(found)
+    if not splits and column:
+        given = _given_by_folder([name for name, _, _, _ in files])
+    return Listing(
         root,
-        tuple(files),
-        np.asarray(labels, dtype=str),
-        np.asarray(given, dtype=str),
-        np.asarray(stats, dtype=np.int64).reshape(-1, 2),
+        tuple(name for name, _, _, _ in files),
+        _objects(label for _, _, _, label in files),
+        np.asarray(given, dtype="<U5"),
+        np.asarray([file[1:3] for file in files], dtype=np.int64).reshape(-1, 2),
+        column,
         tuple(findings),
     )
-    check_classes(listing.labels, str(root))
-    return listing
 
 
 def check_classes(labels: np.ndarray, where: str) -> None:
@@ -140,27 +148,72 @@ def check_classes(labels: np.ndarray, where: str) -> None:
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         found = f"one class, '{classes[0]}'" if len(classes) else "no class"
-        raise InputError(f"{where} has {found}; a classifier needs two or more class folders with images")
+        raise InputError(f"{where} has {found}; a classifier needs images of two or more classes")
     if counts.min() < 2:
         name = classes[int(np.argmin(counts))]
         raise InputError(
             f"class '{name}' in {where} has {counts.min()} image, and one is needed to train and one to score; "
-            "add images of it or remove its folder"
+            "add images of it or remove the class"
         )
 
 
+def _class_files(place: Path) -> tuple[list[File], list[Finding]]:
+    """Images in class folders, folder after folder, and what lies there besides."""
+    tree = look(place)
+    files: dict[str, list[File]] = {name: [] for name in tree.folders}
+    loose, nested = [], []
+    for name, size, time in tree.images:
+        folder, _, below = name.partition("/")
+        if not below:
+            loose.append(name)
+            continue
+        files[folder].append((name, size, time, folder))
+        if "/" in below:
+            nested.append(name)
+    empty = [name for name, inside in files.items() if not inside]
+    odd = [
+        *_some("loose_images", loose, "images in no class folder", "they were left out"),
+        *_some("nested_images", nested, "images deeper than in their class folder", "its name is their class"),
+        *_some("empty_class_folder", empty, "folders without an image", "no class was made of them"),
+        *_some("other_files", tree.others, "files or links that are no images by their name", "they were left out"),
+        *_some("hidden_files", tree.hidden, "files and folders that are hidden or the system's", "they were left out"),
+        *_some("closed_folder", tree.closed, "folders that may not be opened", "they were left out", warn=True),
+    ]
+    return [file for folder in sorted(files) for file in files[folder]], odd
+
+
+def _some(kind: str, names: Iterable[str], what: str, done: str, warn: bool = False) -> list[Finding]:
+    names = list(names)
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return [Finding(kind, f"{what}: {len(names):,} ({shown})", done, warn=warn)] if names else []
+
+
+def _ignored(path: Path, why: str) -> Finding:
+    return Finding("ignored_folder", f"folder '{path.name}' {why}", "it was left out")
+
+
+def _labelled(folder: Path) -> str:
+    """The name of a folder's label file if it names files, else an empty text."""
+    path = label_file(folder)
+    return path.name if path is not None and names_files(path) else ""
+
+
+def _given_by_folder(names: list[str]) -> list[str]:
+    """Splits by the first folder of each name, if it is a split's for all of them."""
+    splits = [_SPLITS.get(name.split("/")[0].lower(), "") if "/" in name else "" for name in names]
+    return splits if all(splits) and "train" in splits else [""] * len(names)
+
+
+def _objects(values: Iterable[str]) -> np.ndarray:
+    """Texts as an object array: of a str array every entry is as long as the longest."""
+    values = list(values)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _holds_image(folder: Path) -> bool:
-    """Whether an image lies anywhere below; stops at the first."""
-    for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
-        if any(is_image(name) for name in files):
-            return True
-    return False
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be opened: {error.strerror}") from error

@@ -1,6 +1,8 @@
 """The image modality: reading, encoding, and what others need of images."""
 
 import hashlib
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,24 @@ import torch
 from PIL import Image
 
 from autorecipe.data import cache
+from autorecipe.data.hold import hold
 from autorecipe.data.image import decode
 from autorecipe.data.image.arrays import image_layout, to_pixels
-from autorecipe.data.image.files import load_folder
-from autorecipe.data.image.folder import check_classes, class_folders, image_files, is_image, split_folders
+from autorecipe.data.image.files import by_reason, load_files
+from autorecipe.data.image.folder import Listing, check_classes, explain, folder_of, list_dataset
+from autorecipe.data.image.labelled import target_of, what_is_asked
+from autorecipe.data.image.measure import SAMPLE, Sample, check_resolution, choose_shape
+from autorecipe.data.image.walk import SUFFIXES, is_image, look
 from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, name_of, path_of, target_array
 from autorecipe.data.tasks import Target, infer_target, regression_scale
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, InputWarning
+from autorecipe.results import Finding
 
 _DIGITS_SCALE = 255 / 16
 _MOST_FEATURES = 3072
+_MOST_NAMED = 20
+_CHUNK_BYTES = 1 << 24
 
 
 def detect(source: Source) -> str | None:
@@ -29,11 +38,7 @@ def detect(source: Source) -> str | None:
         return f"'{bundled}' is a bundled set of images" if BUNDLED[bundled] == "image" else None
     path = path_of(source)
     if path is not None:
-        if not path.is_dir():
-            return None
-        if split_folders(path):
-            return "it has a train folder with class folders of images"
-        return "it has class folders of images" if class_folders(path) else None
+        return explain(folder_of(path)) if folder_of(path).is_dir() else None
     arrays = arrays_of(source)
     if arrays is None or is_frame(arrays[0]):
         return None
@@ -42,29 +47,15 @@ def detect(source: Source) -> str | None:
 
 
 def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
-    """Read images and their classes.
+    """Read images and their classes, label sets or numbers.
 
     Raises:
         InputError: nothing readable, fewer than two classes, an option that does not fit.
     """
-    decode.check_resolution(options.resolution)
+    check_resolution(options.resolution)
     path = path_of(source)
     if path is not None and bundled_of(source) is None:
-        loaded = load_folder(path, options.resolution, progress)
-        target = infer_target(loaded.labels, options.task, "class", "each class is a folder")
-        check_classes(loaded.labels, str(path))
-        facts = {"resolution_reason": loaded.reason, "sorted_by_layout": True, "array_scale": None}
-        return _raw(
-            name_of(path),
-            loaded.images,
-            target,
-            "class",
-            loaded.files,
-            loaded.given,
-            facts,
-            loaded.findings,
-            loaded.digest,
-        )
+        return _read_folder(folder_of(path), options, progress)
     if bundled_of(source):
         from sklearn.datasets import load_digits
 
@@ -88,6 +79,42 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     given = np.full(len(images), "", dtype="<U5")
     facts = {"resolution_reason": reason, "array_scale": scale}
     return _raw(name, images, target, target_name, names, given, facts, (), None)
+
+
+def _read_folder(path: Path, options: ReadOptions, progress: Progress) -> Raw:
+    listing = list_dataset(path, options.target)
+    asked = None
+    if listing.column:
+        asked = what_is_asked(listing.labels.tolist(), options.task, str(path))
+        listing = replace(listing.only(asked.kept), findings=(*listing.findings, *asked.findings))
+
+    def target(listing: Listing) -> Target:
+        if asked is None:
+            check_classes(listing.labels, str(path))
+            return infer_target(listing.labels, options.task, "class", "each class is a folder")
+        found = target_of(listing.labels, asked, options.task, listing.column)
+        if found.task in ("binary", "multiclass"):
+            check_classes(found.values, str(path))
+        return found
+
+    planned = target(listing)  # what cannot be learned is refused before it is decoded
+    loaded = load_files(listing, options.resolution, progress)
+    found = target(loaded.listing)
+    findings = list(loaded.findings)
+    lost = sorted(set(planned.classes) - set(found.classes))
+    if lost:
+        text = f"classes of which no image can be read: {len(lost):,} ({', '.join(lost[:3])})"
+        findings.append(Finding("lost_classes", text, "these classes were left out", warn=True))
+    facts = {
+        "resolution_reason": loaded.reason,
+        "sorted_by_layout": True,
+        "array_scale": None,
+        "deep_range": None if loaded.deep is None else list(loaded.deep),
+        "streamed": loaded.streamed,
+    }
+    names, given = loaded.listing.files, loaded.listing.given
+    column = listing.column or "class"
+    return _raw(name_of(path), loaded.images, found, column, names, given, facts, tuple(findings), loaded.digest)
 
 
 def _raw(
@@ -116,19 +143,20 @@ def _raw(
 def _bring_to_shape(pixels: np.ndarray, asked: int | None) -> tuple[np.ndarray, str]:
     """uint8 [N, H, W, C] -> uint8 [N, R, R, C'] and why R."""
     height, width = pixels.shape[1:3]
-    sample = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), decode.SAMPLE)).astype(int)]
+    sample = pixels[np.linspace(0, len(pixels) - 1, min(len(pixels), SAMPLE)).astype(int)]
     grey = [sample.shape[3] == 1 or bool(np.ptp(image.astype(np.int16), axis=2).max() == 0) for image in sample]
-    shape = decode.choose_shape([(width, height)], grey, asked)
-    return fit_pixels(pixels, shape.resolution, shape.channels), shape.reason
+    shape = choose_shape(Sample(((width, height),), tuple(grey)), asked)
+    return fit_pixels(pixels, shape), shape.reason
 
 
-def fit_pixels(pixels: np.ndarray, resolution: int, channels: int) -> np.ndarray:
+def fit_pixels(pixels: np.ndarray, shape: decode.Shape) -> np.ndarray:
     """uint8 [N, H, W, C] -> uint8 [N, R, R, C'], as files of these pixels would be."""
-    if pixels.shape[1:] == (resolution, resolution, channels):
+    wanted = (shape.resolution, shape.resolution, shape.channels)
+    if pixels.shape[1:] == wanted:
         return pixels
-    fitted = np.empty((len(pixels), resolution, resolution, channels), dtype=np.uint8)
+    fitted = np.empty((len(pixels), *wanted), dtype=np.uint8)
     for i, image in enumerate(pixels):
-        fitted[i] = decode.fit(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image), resolution, channels)
+        fitted[i] = decode.fit(Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image), shape)
     return fitted
 
 
@@ -137,10 +165,11 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     images = raw.inputs
     channels = images.shape[3]
     total, squares = np.zeros(channels), np.zeros(channels)
-    for start in range(0, len(rows), 4096):
-        chunk = images[rows[start : start + 4096]].reshape(-1, channels)
-        total += chunk.sum(axis=0, dtype=np.uint64)
-        squares += np.square(chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint64)
+    step = max(1, _CHUNK_BYTES // int(np.prod(images.shape[1:])))
+    for start in range(0, len(rows), step):
+        chunk = images[rows[start : start + step]]
+        total += chunk.sum(axis=(0, 1, 2), dtype=np.uint64)
+        squares += np.square(chunk, dtype=np.uint16).sum(axis=(0, 1, 2), dtype=np.uint64)
     count = max(1, len(rows) * images.shape[1] * images.shape[2])
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one grey level
@@ -155,6 +184,7 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
         "pixel_mean": mean.tolist(),
         "pixel_std": std.tolist(),
         "array_scale": raw.facts["array_scale"],
+        "deep_range": raw.facts.get("deep_range"),
         **regression_scale(raw.targets[rows], task),
     }
 
@@ -175,10 +205,13 @@ def encode(images: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
 def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], np.ndarray]:
     """Names and uint8 images [N, R, R, C] of a file, a folder (with its subfolders) or an array.
 
+    Files that cannot be read are left out, and an `InputWarning` names them.
+
     Raises:
-        InputError: nothing is there, or a file cannot be read.
+        InputError: nothing is there, or no file can be read.
     """
-    side, channels = preprocess["resolution"], preprocess["channels"]
+    deep = preprocess.get("deep_range")
+    shape = decode.Shape(preprocess["resolution"], preprocess["channels"], deep and (float(deep[0]), float(deep[1])))
     path = path_of(source)
     if path is None:
         if bundled_of(source) == "digits":
@@ -190,20 +223,28 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         if arrays is None or is_frame(arrays[0]) or not image_layout(arrays[0]):
             raise InputError(f"'{source}' is no image, folder of images or array of images")
         pixels, _ = to_pixels(arrays[0], preprocess.get("array_scale"))
-        return list(map(str, range(len(pixels)))), fit_pixels(pixels, side, channels)
+        return list(map(str, range(len(pixels)))), fit_pixels(pixels, shape)
     if path.is_dir():
-        names = [name for name, _, _ in image_files(path)]
+        names = [name for name, _, _ in look(path).images]
         paths = [str(path / name) for name in names]
     else:
         names, paths = [path.name], [str(path)] * is_image(path.name)
     if not paths:
-        raise InputError(f"{path} holds no image with a suffix that autorecipe reads (png, jpg, bmp, gif, webp, tif)")
-    shape = decode.Shape(side, channels, "")
-    images, broken = decode.decode_all([None] * len(paths), paths, shape, lambda sentence, done: None)
-    if broken:
-        shown = "; ".join(f"{names[i]}: {why}" for i, why in list(broken.items())[:3])
-        raise InputError(f"{len(broken):,} of {len(names):,} images cannot be read ({shown}); move them away")
-    return names, images
+        raise InputError(f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)})")
+    broken: dict[int, str] = {}
+    chunks = decode.decode_all([None] * len(paths), paths, shape, broken, lambda sentence, done: None)
+    images, file = hold(chunks, len(paths), (shape.channels, shape.resolution, shape.resolution))
+    if file is not None:
+        file.unlink()  # its pages stay as long as they are mapped
+    told = {names[i]: why for i, why in sorted(broken.items())}
+    if len(told) == len(names):
+        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}")
+    if told:
+        shown = "; ".join(f"{name}: {why}" for name, why in list(told.items())[:_MOST_NAMED])
+        more = f"; and {len(told) - _MOST_NAMED:,} more" if len(told) > _MOST_NAMED else ""
+        text = f"images that cannot be read and have no prediction: {len(told):,} of {len(names):,} ({shown}{more})"
+        warnings.warn(text, InputWarning, stacklevel=2)
+    return [name for name in names if name not in told], images.transpose(0, 2, 3, 1)
 
 
 def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
@@ -214,7 +255,7 @@ def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     while pixels.shape[1] * smaller**2 > _MOST_FEATURES:
         smaller -= 1
     parts = []
-    for chunk in torch.split(pixels, 4096):
+    for chunk in torch.split(pixels, max(1, _CHUNK_BYTES // max(1, pixels[:1].numel()))):
         part = chunk.float() / 255
         if smaller < side:
             part = torch.nn.functional.adaptive_avg_pool2d(part, smaller)
