@@ -111,7 +111,7 @@ def address_in(log: Path) -> str | None:
 
 
 def screenshot(address: str, file: Path, height: int = 1000) -> bool:
-    """A picture of a page in a window of 1400 x `height` pixels; False where there is no chromium or it fails."""
+    """A picture of a page in a window of 1600 x `height` pixels; False where there is no chromium or it fails."""
     chromium = shutil.which("chromium")
     if chromium is None:
         say("no screenshot: there is no chromium (apt-get install chromium)")
@@ -122,7 +122,7 @@ def screenshot(address: str, file: Path, height: int = 1000) -> bool:
                 chromium,
                 *CHROMIUM,
                 f"--user-data-dir={profile}",
-                f"--window-size=1400,{height}",
+                f"--window-size=1600,{height}",
                 "--virtual-time-budget=10000",
                 f"--screenshot={file.resolve()}",
                 address,
