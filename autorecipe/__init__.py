@@ -31,7 +31,7 @@ def search(
     *,
     target: str | None = None,
     task: str = "auto",
-    metric: str = "auto",
+    metric: Any = "auto",
     out: Path | str | None = None,
     seed: int = 0,
     say: Callable[..., None] | None = None,
@@ -40,15 +40,20 @@ def search(
     """Search for a recipe and train a model within a budget.
 
     Args:
-        data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`.
+        data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`; a y of 0 and 1 [N, L]
+            has a column for each label.
         budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
-        target: the target's column, for tables.
-        task: `auto`, `binary`, `multiclass` or `regression`.
-        metric: `auto` or a metric's name.
+        target: the target's column, for tables; `"a,b,c"` for columns of 0 and 1, a label each.
+        task: `auto`, `binary`, `multiclass`, `multilabel` or `regression`.
+        metric: `auto`, a metric's name (scikit-learn's are known too), or your own `f(y_true, y_pred) -> float`:
+            greater is better, unless `f.greater_is_better = False` or `(f, "minimize")` says otherwise; `f.best` is
+            the value of a perfect model.  It gets class names (str [N]), labels (0 or 1, [N, L]) or numbers [N].
         out: the run's folder; None: `runs/DATASET-N`.
         seed: seed of splits, sampler and training.
         say: told everything that happens, as `say(kind, **facts)`; None: silence.
-        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`.
+        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`, `drop=("id",)`,
+            `group="patient"`, `time="day"`, or `range=(0, 10)` for the bounds of a number to predict (`"none"`: no
+            bounds).
 
     Raises:
         InputError: data or an option is wrong.
@@ -57,35 +62,44 @@ def search(
     from autorecipe.clock import parse_budget, start_clock
 
     clock = start_clock(parse_budget(budget), since_process_start=False)
+    from autorecipe.data.metrics import own_metric
     from autorecipe.predictor import Result
     from autorecipe.search.agent import Settings, checked_settings, run_search
 
     known = isinstance(data, (str, Path))
-    chosen = checked_settings(
-        Settings,
-        {
-            "source": str(data) if known else None,
-            "target": target,
-            "task": task,
-            "metric": metric,
-            "budget": budget,
-            "seed": seed,
-            **settings,
-        },
-    )
-    run = run_search(
-        chosen,
-        None if out is None else Path(out),
-        clock,
-        source=None if known else data,
-        say=say or _silent,
-        stop=_go_on,
-    )
+    if isinstance(settings.get("range"), (tuple, list)):
+        settings["range"] = ",".join(map(str, settings["range"]))
+    with own_metric(metric) as metric_name:
+        chosen = checked_settings(
+            Settings,
+            {
+                "source": str(data) if known else None,
+                "target": target,
+                "task": task,
+                "metric": metric_name,
+                "budget": budget,
+                "seed": seed,
+                **settings,
+            },
+        )
+        run = run_search(
+            chosen,
+            None if out is None else Path(out),
+            clock,
+            source=None if known else data,
+            say=say or _silent,
+            stop=_go_on,
+        )
     return Result(run)
 
 
 def resume(
-    run: Path | str, budget: str | None = None, *, data: Any = None, say: Callable[..., None] | None = None
+    run: Path | str,
+    budget: str | None = None,
+    *,
+    data: Any = None,
+    metric: Any = None,
+    say: Callable[..., None] | None = None,
 ) -> Result:
     """Go on with an interrupted run, or give a finished one more time (`budget="+5m"`).
 
@@ -93,20 +107,27 @@ def resume(
         run: the run's folder.
         budget: time on top; None: what is left of the run's own budget.
         data: the arrays again, if the run was of arrays.
+        metric: the function again, if the run's metric is one.
         say: told everything that happens.
 
     Raises:
-        InputError: nothing to resume, or other data.
+        InputError: nothing to resume, other data, or another metric.
     """
     from autorecipe.clock import Budget, parse_budget, start_clock
 
     clock = start_clock(Budget("", epochs=1.0), since_process_start=False)
+    from autorecipe.data.metrics import own_metric
     from autorecipe.predictor import Result
     from autorecipe.rundir import open_run
     from autorecipe.search.agent import resume_run
+    from autorecipe.search.settings import load_settings
 
     more = None if budget is None else parse_budget(budget)
-    return Result(resume_run(open_run(run), more, clock, source=data, say=say or _silent, stop=_go_on))
+    folder = open_run(run)
+    with own_metric("" if metric is None else metric) as name:
+        if metric is not None and name != load_settings(folder).metric:
+            raise InputError(f"{folder.path} is a run in the metric '{load_settings(folder).metric}', not '{name}'")
+        return Result(resume_run(folder, more, clock, source=data, say=say or _silent, stop=_go_on))
 
 
 def load(run: Path | str) -> Result:

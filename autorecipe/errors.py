@@ -19,7 +19,7 @@ class InputError(AutoRecipeError, ValueError):
 
 
 class InputWarning(UserWarning):
-    """A part of the user's input could not be used, and the rest was."""
+    """A part of the user's input could not be used, such as an image or a column, and the rest was."""
 
 
 class CheckFailed(AutoRecipeError):

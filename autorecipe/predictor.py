@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from autorecipe.data import modality
+from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.rundir import RunDir, open_run, read_json
 from autorecipe.training.checkpoint import load_weights, sha256
-from autorecipe.training.evaluate import predict, probabilities, unscale
+from autorecipe.training.evaluate import decide_classes, predict, predicted_values, probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,10 @@ class Result:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
             raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
-        wanted = {"image": {"resolution", "channels", "classes"}, "table": {"inputs", "columns", "classes"}}
+        wanted = {
+            "image": {"resolution", "channels", "classes"},
+            "table": {"inputs", "columns", "classes", "target", "task"},
+        }
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:
@@ -99,34 +103,45 @@ class Result:
         return names, predict(self.model, inputs, None, self.recipe)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predicted classes (str [N]) or values (float64 [N]) of a path, arrays or a DataFrame."""
-        outputs = self.outputs(X)[1]
+        """Predictions for a path, arrays or a DataFrame.
+
+        Returns:
+            classes (str [N]); labels (0 or 1, int64 [N, L], in the order of `info.classes`); or numbers in the
+            user's unit (float64 [N]).
+        """
+        return self._decided(self.outputs(X)[1])
+
+    def _decided(self, outputs: np.ndarray) -> np.ndarray:
         if self.info.task == "regression":
-            return unscale(outputs, self.info)
-        return np.asarray(np.asarray(self.info.classes)[outputs.argmax(1)])
+            return predicted_values(outputs, self.info)
+        said = decide_classes(outputs, self.info.task, self.recipe.finish.thresholds)
+        if self.info.task == "multilabel":
+            return said.astype(np.int64)
+        return np.asarray(np.asarray(self.info.classes)[said])
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities, float64 [N, classes], in the order of `info.classes`.
+        """Probabilities, float64 [N, classes or labels], in the order of `info.classes`.
 
         Raises:
             InputError: the task is regression.
         """
         if self.info.task == "regression":
             raise InputError("a regression has no probabilities; use predict")
-        return probabilities(self.outputs(X)[1])
+        return probabilities(self.outputs(X)[1], self.info.task)
 
     def predict_table(self, X: Any) -> "pd.DataFrame":
-        """Predictions as a table: `file` or `row`, `prediction`, `probability.CLASS`."""
+        """Predictions as a table: `file` or `row`, `prediction` (labels joined by `|`), `probability.CLASS`."""
         import pandas as pd
 
         names, outputs = self.outputs(X)
         first = "file" if self.info.modality == "image" else "row"
-        columns: dict[str, Any] = {first: names}
-        if self.info.task == "regression":
-            columns["prediction"] = unscale(outputs, self.info)
-        else:
-            columns["prediction"] = np.asarray(self.info.classes)[outputs.argmax(1)]
-            for name, values in zip(self.info.classes, probabilities(outputs).T, strict=True):
+        said = self._decided(outputs)
+        if self.info.task == "multilabel":
+            labels = np.asarray(self.info.classes)
+            said = join_labels([sorted(labels[row > 0]) for row in said])
+        columns: dict[str, Any] = {first: names, "prediction": said}
+        if self.info.task != "regression":
+            for name, values in zip(self.info.classes, probabilities(outputs, self.info.task).T, strict=True):
                 columns[f"probability.{name}"] = values
         return pd.DataFrame(columns)
 

@@ -29,11 +29,21 @@ class DataSection:
     modality: str = "table"
     """`image` or `table`."""
     task: str = "multiclass"
-    """`binary`, `multiclass` or `regression`."""
+    """`binary`, `multiclass`, `multilabel` or `regression`."""
     metric: str = "accuracy"
     """The metric that decisions are taken in."""
     target: str = ""
     """The target's column, for tables."""
+    keep: tuple[str, ...] = ()
+    """Columns that stay although they look useless."""
+    drop: tuple[str, ...] = ()
+    """Columns that are left out."""
+    group: str = ""
+    """Column of what no split may divide."""
+    time: str = ""
+    """Column by which the splits are ordered."""
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto` (found from the data)."""
     resolution: int = 0
     """Side of the images in pixels; 0 for tables."""
     channels: int = 0
@@ -144,6 +154,8 @@ class RegularizationSection:
     """Whether images are mirrored left to right at random."""
     erase: float = 0.0
     """Share of images in which a random rectangle is erased (Zhong et al. 2020)."""
+    class_weights: float = 0.0
+    """How far rare classes count for more: 1 makes every class count alike, 0.5 takes the square root."""
     averaging: float = 0.0
     """Averaged weights: the window as a share of the steps so far."""
 
@@ -158,6 +170,8 @@ class FinishSection:
     """Pixels; average the predictions for an image and for it shifted up, down, left and right. 0: off."""
     temperature: float = 1.0
     """The logits are divided by it."""
+    thresholds: tuple[float, ...] = ()
+    """Probability from which on each label, or the second of two classes, is said; empty: 0.5."""
 
 
 @dataclass(frozen=True)

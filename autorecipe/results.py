@@ -20,6 +20,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class TargetScale:
+    """How the targets of a regression become what a network is trained on, and its outputs predictions.
+
+    Trained on: (f(y) - mean) / std, where f is the identity, or sign(y) log(1 + |y| / log_unit).
+    """
+
+    log_unit: float = 0.0
+    """0: f is the identity."""
+    mean: float = 0.0
+    """Of f(y) over train."""
+    std: float = 1.0
+    low: float | None = None
+    """No prediction is below this, in the user's unit."""
+    high: float | None = None
+    link: str = "identity"
+    """What the network's last layer ends with: `identity`, `sigmoid` (between `low` and `high`), or `exp` (above 0;
+    the loss is then the Poisson deviance)."""
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """Facts about a data set: what families, checks and plans may know."""
 
@@ -27,15 +47,16 @@ class DatasetInfo:
     modality: str
     """`image` or `table`."""
     task: str
-    """`binary`, `multiclass` or `regression`."""
+    """`binary`, `multiclass`, `multilabel` or `regression`."""
     task_reason: str
     metric: str
     metric_reason: str
     num_examples: dict[str, int]
     """Examples in `train`, `val`, `confirm` and `test`."""
     classes: tuple[str, ...] = ()
+    """The classes, or the labels of `multilabel`; empty for regression."""
     class_counts: tuple[int, ...] = ()
-    """Examples of each class, test left out."""
+    """Examples of each class or label, test left out."""
     resolution: int = 0
     channels: int = 0
     resolution_reason: str = ""
@@ -49,8 +70,14 @@ class DatasetInfo:
     bins: tuple[tuple[float, ...], ...] = ()
     """Quantile edges of each numeric feature after scaling, for piecewise-linear embeddings."""
     target: str = ""
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    group: str = ""
+    """Column of what belongs together, as `--group` says."""
+    time: str = ""
+    """Column that orders the rows, as `--time` says."""
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Columns that stay, and that are left out, as the user said."""
+    target_scale: TargetScale = TargetScale()
     cross_validated: bool = False
     """Whether confirm is replaced by fresh folds (under 5,000 examples)."""
     findings: tuple[Finding, ...] = ()
@@ -59,7 +86,7 @@ class DatasetInfo:
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the network: one a class, or one for regression."""
+        """Outputs of the network: one a class or label, or one for regression."""
         return 1 if self.task == "regression" else len(self.classes)
 
 

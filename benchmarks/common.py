@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,12 +33,13 @@ TARGETS = {"letter": "lettr", "diamonds": "price"}
 """Target columns of the benchmark tables, by name without suffix."""
 
 
-def options(doc: str | None, *, seeds: int = 3, budget: str | None = "60s") -> argparse.ArgumentParser:
+def options(doc: str | None, *, seeds: int | None = 3, budget: str | None = "60s") -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has; `doc` is the script's docstring."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help=f"seeds 0 to N - 1 (default {seeds})")
-    shown = "each data set's own" if budget is None else budget
-    parser.add_argument("--budget", default=budget, help=f"budget of each search (default: {shown})")
+    own = "each data set's own"
+    shown = own if seeds is None else seeds
+    parser.add_argument("--seeds", type=int, default=seeds, metavar="N", help=f"seeds 0 to N - 1 (default: {shown})")
+    parser.add_argument("--budget", default=budget, help=f"budget of each search (default: {budget or own})")
     parser.add_argument(
         "--out", type=Path, default=HERE / "results", metavar="DIR", help="rows and runs (default: benchmarks/results)"
     )
@@ -79,7 +80,11 @@ def finish(name: str, must: str, reached: bool | None, **facts: Any) -> None:
 def code_digest() -> str:
     """Digest of the package's code and search spaces: rows of other code are not taken."""
     root = Path(autorecipe.__file__).resolve().parent
-    files = [*root.rglob("*.py"), *root.rglob("*.yaml"), *root.parent.glob("search_spaces/*.yaml")]
+    return digest_of([*root.rglob("*.py"), *root.rglob("*.yaml"), *root.parent.glob("search_spaces/*.yaml")])
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Digest of some files' names and contents."""
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + file.read_bytes())
@@ -94,19 +99,30 @@ class Store:
     """A file of JSON lines."""
     fresh: bool = False
 
-    def row(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of a key: from the file, if this code made it, or measured now and kept."""
+    def row(self, key: str, measure: Callable[[], dict[str, Any]], code: str | None = None) -> dict[str, Any]:
+        """The row of a key: from the file, if this code made it, or measured now and kept.
+
+        `code` is the digest of the code that the row depends on; else that of the whole package.
+        """
+        code = code or code_digest()
         if not self.fresh:
-            for line in reversed(read_lines(self.path)):
-                if line.get("key") == key and line.get("code") == code_digest():
-                    say(f"{key}: taken from {self.path.name}")
-                    return dict(line["row"])
+            line = self.newest(key, code)
+            if line is not None:
+                say(f"{key}: taken from {self.path.name}")
+                return dict(line["row"])
         row = measure()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a") as file:
-            line = {"key": key, "code": code_digest(), "time": round(time.time()), "row": row}
+            line = {"key": key, "code": code, "time": round(time.time()), "row": row}
             file.write(json.dumps(line, default=str) + "\n")
         return dict(json.loads(json.dumps(row, default=str)))  # the same whether measured or taken
+
+    def newest(self, key: str, code: str | None = None) -> dict[str, Any] | None:
+        """The newest line of a key (`time`, `row`), of this code or of any; None if there is none."""
+        for line in reversed(read_lines(self.path)):
+            if line.get("key") == key and code in (None, line.get("code")):
+                return dict(line)
+        return None
 
 
 def open_store(args: argparse.Namespace, name: str) -> Store:
@@ -203,6 +219,39 @@ def most_seconds(budget: str) -> float | None:
     return None if seconds is None else seconds + max(2.0, 0.02 * seconds)
 
 
+# What goes into the docs
+
+
+def machine() -> dict[str, str]:
+    """What the rows were measured on: cores, processor, versions."""
+    import platform
+    from importlib.metadata import version
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "cores": f"{cores} CPU cores",
+        "processor": model,
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "torch": f"torch {version('torch')}",
+        "optuna": f"Optuna {version('optuna')}",
+    }
+
+
+def write_between(doc: Path, name: str, text: str) -> None:
+    """Put a text between the markers `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a file."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    whole = doc.read_text()
+    if whole.count(begin) != 1 or end not in whole.split(begin)[1]:
+        sys.exit(f"{doc} must have the lines '{begin.strip()}' and '{end}', once and in this order")
+    before, rest = whole.split(begin)
+    after = rest.split(end, 1)[1]
+    doc.write_text(f"{before}{begin}{text.strip()}\n{end}{after}")
+
+
 # What a run's folder says
 
 
@@ -220,6 +269,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "metric": summary.get("metric"),
         "score": scores.get("test"),
         "scores": scores,
+        "metrics": (summary.get("metrics") or {}).get("test") or {},
         "baselines": summary.get("baselines") or {},
         "network": summary.get("network"),
         "num_params": summary.get("num_params"),
@@ -252,6 +302,11 @@ def _share_of_time(trials: Sequence[dict[str, Any]]) -> float | None:
     if not all(seconds.values()):
         return None
     return round(statistics.mean(seconds["pruned"]) / statistics.mean(seconds["complete"]), 3)
+
+
+def digest_of_names(names: Iterable[object]) -> str:
+    """A digest of which examples a split has, in whatever order."""
+    return hashlib.sha256("\0".join(sorted(map(str, names))).encode()).hexdigest()[:12]
 
 
 def examples_in_test(run: Path) -> int:

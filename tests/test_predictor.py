@@ -18,15 +18,14 @@ from autorecipe.predictor import load
 from autorecipe.recipe import load_recipe
 from autorecipe.rundir import read_json
 from autorecipe.search.replay import replay_recipe
+from autorecipe.search.space import data_fields
 
 
 def trained(source, folder, steps=60, **options):
     """A run with a model, made as quickly as a recipe is replayed."""
     dataset = load_dataset(source, ReadOptions(**options))
     assert CPU.threads == 1
-    recipe = recipe_for(
-        dataset, **{"training.steps": steps, "data.target": dataset.info.target, "data.digest": dataset.info.digest}
-    )
+    recipe = recipe_for(dataset, **{**data_fields(dataset.info), "training.steps": steps})
     run = replay_recipe(recipe, source, folder, Clock(0.0), threads=1, say=Heard(), stop=go_on)
     return SimpleNamespace(path=run.path, dataset=dataset)
 
@@ -253,3 +252,33 @@ def test_a_damaged_summary_or_ledger(copy, name):
 def test_inputs_that_do_not_fit(table):
     with pytest.raises(InputError, match="size"):
         load(table.path).predict(table.frame.drop(columns="size"))
+
+
+def test_a_model_from_a_messy_table_predicts_from_its_file(tmp_path):
+    random = np.random.default_rng(0)
+    days = pd.date_range("2023-01-01", periods=200)
+    frame = pd.DataFrame(
+        {
+            "when": days.strftime("%d/%m/%Y"),
+            "price": [f"${x:,.0f}" for x in random.integers(900, 9000, 200)],
+            "note": [f"the {a} was {b}" for a, b in random.choice(["wine", "bread", "good", "bad"], (200, 2))],
+            "open": random.choice(["yes", "no"], 200),
+            "target": random.normal(size=200),
+        }
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    found = trained(str(tmp_path / "t.csv"), tmp_path / "run", steps=4, time="when", drop=("open",))
+    result = autorecipe.load(found.path)
+    assert (result.info.time, result.info.drop) == ("when", ("open",))
+    predicted = result.predict(str(tmp_path / "t.csv"))
+    assert len(predicted) == 200
+    assert np.isfinite(predicted).all()
+    assert np.allclose(result.predict(frame.drop(columns=["open", "target"])), predicted)
+    with pytest.raises(InputError, match=r"none of 2 columns.*'price', 'note'"):
+        result.predict(frame.drop(columns=["price", "note"]))
+    splits = read_json(result.run.splits)
+    assert splits["test"] == [str(i) for i in range(160, 200)]
+    again = replay_recipe(
+        result.recipe, str(tmp_path / "t.csv"), tmp_path / "again", Clock(0.0), say=Heard(), stop=go_on
+    )
+    assert read_json(again.splits) == splits

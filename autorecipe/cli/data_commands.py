@@ -1,7 +1,9 @@
 """Commands that look at data: inspect, lr-find, cache."""
 
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +13,28 @@ import typer
 from autorecipe.cli import words
 from autorecipe.cli.curve import draw_curve
 from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, write_line
-from autorecipe.cli.options import Dataset, Device, Json, Keep, Metric, Resolution, Seed, Target, Task, Threads
+from autorecipe.cli.options import (
+    Dataset,
+    Device,
+    Drop,
+    Group,
+    Json,
+    Keep,
+    Metric,
+    Range,
+    Resolution,
+    Seed,
+    Target,
+    Task,
+    Threads,
+    Time,
+)
 from autorecipe.cli.signals import stop_on_signals
 from autorecipe.cli.tables import show_table
 from autorecipe.clock import Budget, start_clock
 
 if TYPE_CHECKING:
-    from autorecipe.results import DatasetInfo
+    from autorecipe.results import DatasetInfo, Finding
 
 
 def inspect(
@@ -26,7 +43,11 @@ def inspect(
     task: Task = "auto",
     metric: Metric = "auto",
     keep: Keep = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
     resolution: Resolution = None,
+    bounds: Range = "auto",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -36,30 +57,47 @@ def inspect(
     """
     from autorecipe.data import ReadOptions, inspect_dataset
 
-    options = ReadOptions(target, task, metric, tuple(keep or ()), resolution, seed)
+    options = ReadOptions(
+        target=target,
+        task=task,
+        metric=metric,
+        keep=tuple(keep or ()),
+        drop=tuple(drop or ()),
+        group=group,
+        time=time,
+        resolution=resolution,
+        seed=seed,
+        range=bounds,
+    )
     info = inspect_dataset(dataset, options)
     if as_json:
         write_line(sys.stdout, json_line(info))
         return
     show_table(sys.stdout, ("fact", "value", "why"), fact_rows(info))
     write_line(sys.stdout, "")
-    if info.findings:
-        found = [
-            ("look!" if f.warn else "", f.found, f.done or "-", f.otherwise or "-")
-            for f in sorted(info.findings, key=lambda f: not f.warn)
-        ]
-        show_table(sys.stdout, ("", "found", "what is done", "to have it otherwise"), found)
-    else:
-        write_line(sys.stdout, "nothing odd was found")
-    column = f" --target {shlex.quote(info.target)}" if info.target and target else ""
+    for line in finding_lines(info.findings, width=shutil.get_terminal_size((110, 40)).columns):
+        write_line(sys.stdout, line)
+    asked = {
+        "target": [target] if target else [],
+        "task": [] if task == "auto" else [task],
+        "metric": [] if metric == "auto" else [metric],
+        "keep": keep or [],
+        "drop": drop or [],
+        "group": [group] if group else [],
+        "time": [time] if time else [],
+        "range": [] if bounds == "auto" else [bounds],
+    }
+    typed = "".join(f" --{name} {shlex.quote(value)}" for name, values in asked.items() for value in values)
     write_line(sys.stdout, "")
-    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{column} --budget 10m"))
+    write_line(sys.stdout, words.clean(f"next: autorecipe search {shlex.quote(dataset)}{typed} --budget 10m"))
 
 
 def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
     """What was found, as rows of fact, value and reason."""
     sizes = ", ".join(f"{words.count(n)} {name}" for name, n in info.num_examples.items() if n)
+    order = f"in the order of '{info.time}'" if info.time else f"whole groups of '{info.group}'" if info.group else ""
     folds = "fewer than 5,000 examples: decisions use fresh folds" if info.cross_validated else ""
+    why = "; ".join(text for text in (order, folds) if text)
     rows: list[Sequence[str]] = [("name", info.name, ""), ("kind", info.modality, "")]
     if info.modality == "image":
         color = {1: "grey", 3: "colour"}.get(info.channels, f"{info.channels} channels")
@@ -72,13 +110,31 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
         rows.append(("target", info.target, ""))
     if info.classes:
         pairs = list(zip(info.classes, info.class_counts, strict=False))
-        shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:12])
-        more = f", and {len(pairs) - 12} more" if len(pairs) > 12 else ""
-        rows.append(("classes", f"{len(info.classes)}: {shown}{more}", ""))
+        shown = ", ".join(f"{name} ({words.count(n)})" for name, n in pairs[:8])
+        more = f", and {len(pairs) - 8} more" if len(pairs) > 8 else ""
+        kind = "labels" if info.task == "multilabel" else "classes"
+        rows.append((kind, f"{len(info.classes)}: {shown}{more}", ""))
     else:
-        rows.append(("target values", f"mean {words.number(info.target_mean)}, sd {words.number(info.target_std)}", ""))
-    rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, folds), ("digest", info.digest[:12], "")]
+        scale = info.target_scale
+        logs = f" of log(1 + |y| / {words.number(scale.log_unit)})" if scale.log_unit else ""
+        rows.append(("target values", f"mean {words.number(scale.mean)}, sd {words.number(scale.std)}{logs}", ""))
+    rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, why), ("digest", info.digest[:8], "")]
     return rows
+
+
+def finding_lines(findings: Sequence["Finding"], width: int) -> list[str]:
+    """What was found, what is done about it and what to type to have it otherwise; what needs a look comes first."""
+    lines = [] if findings else ["nothing odd was found"]
+    for finding in sorted(findings, key=lambda finding: not finding.warn):
+        paragraphs = [("look!  " if finding.warn else "       ", finding.found)]
+        paragraphs += [("         -> ", finding.done)] if finding.done else []
+        paragraphs += [("         otherwise: ", finding.otherwise)] if finding.otherwise else []
+        for lead, text in paragraphs:
+            rest = " " * min(len(lead), 12)
+            lines += textwrap.wrap(
+                words.clean(text), max(60, width), initial_indent=lead, subsequent_indent=rest, break_on_hyphens=False
+            )
+    return lines
 
 
 def lr_find(
@@ -92,6 +148,8 @@ def lr_find(
         int, typer.Option(min=1, help="Sweeps from fresh initialisations; the curve is their median.")
     ] = 3,
     task: Task = "auto",
+    keep: Keep = None,
+    drop: Drop = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
@@ -110,7 +168,7 @@ def lr_find(
 
         network, found = find(
             dataset,
-            ReadOptions(target=target, task=task),
+            ReadOptions(target=target, task=task, keep=tuple(keep or ()), drop=tuple(drop or ())),
             recipe=None if recipe is None else load_recipe(recipe),
             device=device,
             threads=threads,
@@ -123,8 +181,6 @@ def lr_find(
         facts = {"network": network, "suggestion": found.suggestion, "reason": found.reason, "flat": found.flat}
         write_line(sys.stdout, json_line({**facts, "spread": found.spread, "lrs": found.lrs, "losses": found.losses}))
         return
-    import shutil
-
     terminal = on_terminal(sys.stdout)
     size = min(100, shutil.get_terminal_size().columns - 2) if terminal else 78
     for line in draw_curve(found, width=size, colors=terminal).splitlines():

@@ -17,12 +17,40 @@ Dataset = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", show_default=False, help="The folder of a run, such as runs/digits-1.")
 ]
-Target = Annotated[str | None, typer.Option(metavar="COL", help="The column to predict, for tables and labels.csv.")]
-Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
-Metric = Annotated[str, typer.Option(help="The metric that decisions are taken in; auto: the task's usual one.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL",
+        help="The column to predict, for tables and labels.csv; A,B,C: a table's columns of 0 and 1, a label each.",
+    ),
+]
+Task = Annotated[str, typer.Option(help="auto, binary, multiclass, multilabel or regression.")]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="The metric that decisions are taken in, ours or scikit-learn's name; auto: the task's usual one."
+    ),
+]
+Range = Annotated[
+    str,
+    typer.Option(
+        "--range", metavar="LO,HI", help="Bounds of a number to predict; none: no bounds; auto: found from the data."
+    ),
+]
 Keep = Annotated[
     list[str] | None,
-    typer.Option(metavar="COL", help="A column that stays although it looks like an identifier. Repeatable."),
+    typer.Option(metavar="COL", help="A column that stays although it looks useless, an identifier say. Repeatable."),
+]
+Drop = Annotated[list[str] | None, typer.Option(metavar="COL", help="A column that is left out. Repeatable.")]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="COL", help="The column of what belongs together: no split has a part of a group."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COL", help="The column of dates or numbers to split by: trains on earlier rows than it scores."
+    ),
 ]
 Resolution = Annotated[
     int | None, typer.Option(metavar="N", help="Side of the images in pixels; else chosen from the data.")

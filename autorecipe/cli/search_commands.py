@@ -10,17 +10,21 @@ from autorecipe.cli.display import Say
 from autorecipe.cli.options import (
     Dataset,
     Device,
+    Drop,
+    Group,
     JsonEvents,
     Keep,
     Metric,
     Out,
     Quiet,
+    Range,
     Resolution,
     Run,
     Seed,
     Target,
     Task,
     Threads,
+    Time,
 )
 from autorecipe.cli.session import run_session
 from autorecipe.clock import Budget, parse_budget, start_clock
@@ -60,7 +64,11 @@ def search(
         int | None, typer.Option(min=1, metavar="N", help="The most parameters that are tried.")
     ] = None,
     keep: Keep = None,
+    drop: Drop = None,
+    group: Group = None,
+    time: Time = None,
     resolution: Resolution = None,
+    bounds: Range = "auto",
     reserve: Annotated[
         float, typer.Option(min=0.1, max=0.9, help="Share of the budget that is kept for the final training.")
     ] = 0.5,
@@ -96,7 +104,11 @@ def search(
             max_depth=max_depth,
             max_params=max_params,
             keep=tuple(keep or ()),
+            drop=tuple(drop or ()),
+            group=group,
+            time=time,
             resolution=resolution,
+            range=bounds,
             reserve=reserve,
             force=force,
         )

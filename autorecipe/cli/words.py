@@ -104,7 +104,8 @@ def _data(facts: Facts) -> list[str]:
     sizes = facts.get("num_examples") or {}
     splits = ", ".join(f"{count(n)} {name}" for name, n in sizes.items() if n)
     folds = ", cross-validated on fresh folds" if facts.get("cross_validated") else ""
-    classes = f" with {count(facts['classes'])} classes" if facts.get("classes") else ""
+    kind = "labels" if facts.get("task") == "multilabel" else "classes"
+    classes = f" with {count(facts['classes'])} {kind}" if facts.get("classes") else ""
     return [
         f"data: {facts.get('name', '')}: {facts.get('modality', '')}, {facts.get('inputs', '')}",
         f"  task: {facts.get('task', '')}{classes}{_note(facts.get('task_reason'))}",

@@ -1,10 +1,10 @@
 """Data: what the user names -> tensors, splits, facts and findings."""
 
 from autorecipe.data.load import MODALITIES, detect, inspect_dataset, load_dataset, modality
+from autorecipe.data.metrics import METRICS, TASKS
 from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
 from autorecipe.data.sources import BUNDLED
 from autorecipe.data.splits import make_splits
-from autorecipe.data.tasks import METRICS, TASKS
 
 __all__ = [
     "BUNDLED",

@@ -6,12 +6,15 @@ import numpy as np
 import torch
 
 from autorecipe.data.modality import Splits
+from autorecipe.data.tasks import SEPARATOR, has_labels
 from autorecipe.results import Finding
 
 IMBALANCE = 10
 """The largest class may have this many times the examples of the smallest without a finding."""
-RARE = 10
-"""A class with fewer examples than this may be too rare to be learned."""
+RARE = 5
+"""A class with fewer examples is too rare to be learned."""
+SELDOM = 10
+"""So is one with fewer than this, where it has less than a quarter of what is usual."""
 _CHUNK_BYTES = 1 << 25
 
 
@@ -32,18 +35,103 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
 
 
 def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where a class has fewer than ten examples, and less than a quarter of what is usual here."""
-    most = min(RARE, float(np.median(counts)) / 4 if counts else 0.0)
-    rare = sorted((count, name) for name, count in zip(classes, counts, strict=True) if count < most)
+    """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median."""
+    rare, shown = _rare(classes, counts)
     if not rare:
         return []
-    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
     return [
         Finding(
             "rare_classes",
-            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
+            f"classes with very few examples outside of test: {rare:,} of {len(classes):,} ({shown})",
             "they stay; they are hardly learned, and their scores are chance",
             "add examples of them, or merge or remove these classes",
+            warn=True,
+        )
+    ]
+
+
+def _rare(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[int, str]:
+    """How many of these are too rare to be learned, and the rarest of them in words."""
+    most = max(RARE, min(SELDOM, float(np.median(counts)) / 4)) if counts else 0.0
+    rare = sorted((count, name) for name, count in zip(names, counts, strict=True) if count < most)
+    return len(rare), ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+
+
+def similar_classes(classes: tuple[str, ...]) -> list[Finding]:
+    """A finding where the names of classes differ in case, blanks, - or _ alone; single letters may."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        plain = "".join(c for c in name.casefold() if not c.isspace() and c not in "-_")
+        alike.setdefault(plain if len(plain) > 1 and plain.islower() else name, []).append(name)
+    pairs = [names for names in alike.values() if len(names) > 1]
+    if not pairs:
+        return []
+    shown = "; ".join(" and ".join(f"'{name}'" for name in names[:3]) for names in pairs[:3])
+    return [
+        Finding(
+            "similar_classes",
+            f"classes differ in case, blanks, - or _ alone: {shown}",
+            "they are different classes",
+            "write them alike in the data, if they are one",
+            warn=True,
+        )
+    ]
+
+
+def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple[str, ...]]) -> list[Finding]:
+    """Findings on the labels of a multilabel task: rare ones, examples without any, never more than one.
+
+    Args:
+        names: of the labels [L].
+        counts: examples of each [L], test left out.
+        sets: labels of each example.
+    """
+    found = []
+    rare, shown = _rare(names, counts)
+    if rare:
+        found.append(
+            Finding(
+                "rare_labels",
+                f"labels with very few examples outside of test: {rare:,} of {len(names):,} ({shown})",
+                "they stay; they are hardly learned, and their scores are chance",
+                "add examples of them, or merge or remove these labels",
+                warn=True,
+            )
+        )
+    none = sum(not some for some in sets)
+    if none:
+        found.append(
+            Finding(
+                "no_labels",
+                f"{none:,} of {len(sets):,} examples have no label",
+                "they are examples of none of them",
+                "remove them from the data, if their labels are merely unknown",
+            )
+        )
+    if all(len(some) == 1 for some in sets):
+        found.append(
+            Finding(
+                "single_labels",
+                "every example has exactly one label",
+                "each label is a question of its own, so a prediction may hold none or several",
+                "--task multiclass chooses exactly one",
+                warn=True,
+            )
+        )
+    return found
+
+
+def joined_classes(targets: np.ndarray) -> list[Finding]:
+    """A finding where most classes look like labels joined by `|`."""
+    if not has_labels(targets):
+        return []
+    joined = next(str(text) for text in targets if SEPARATOR in text)
+    return [
+        Finding(
+            "joined_labels",
+            f"most classes hold '{SEPARATOR}', such as '{joined}'",
+            "each combination is a class of its own",
+            "--task multilabel makes labels of its parts",
             warn=True,
         )
     ]
@@ -136,16 +224,17 @@ def duplicates(
         if len(rows):
             total = int(np.sum(split == number))
             examples = ", ".join(str(names[row]) for row in rows[:3])
+            are = "is" if len(rows) == 1 else "are"
             findings.append(
                 Finding(
                     "duplicates_across_splits",
-                    f"{len(rows):,} of {total:,} examples in {name} are also in train ({examples})",
+                    f"{len(rows):,} of {total:,} examples in {name} {are} also in train ({examples})",
                     "they stay; scores on them flatter the model",
                     "remove the copies from the data",
                     warn=100 * len(rows) > total,
                 )
             )
-    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1).numpy()]
     if len(disagree):
         a, b = disagree[0]
         findings.append(
@@ -160,14 +249,19 @@ def duplicates(
     return findings
 
 
-def dropped_columns(dropped: Sequence[dict[str, str]]) -> list[Finding]:
-    """Findings on the columns that a table's preprocessing left out."""
+def conflicting_rows(tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, names: Sequence[str]) -> list[Finding]:
+    """A finding where rows of a table are equal in every used column and are of different classes."""
+    pairs = duplicate_pairs(tensors)
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    if not len(disagree):
+        return []
+    a, b = disagree[0]
     return [
         Finding(
-            f"{column['kind']}_column",
-            f"column '{column['name']}' {column['found']}",
-            "it was dropped",
-            f"--keep {column['name']}" if column["kind"] != "constant" else "",
+            "conflicting_targets",
+            f"{len(disagree):,} of {len(targets):,} rows equal another in every used column and are of another class "
+            f"({names[a]} and {names[b]})",
+            "they stay; no model can have both right",
+            warn=100 * len(disagree) > len(targets),
         )
-        for column in dropped
     ]

@@ -1,5 +1,6 @@
 """From what the user named to tensors, splits and facts."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,15 @@ import torch
 
 from autorecipe.data import inspect
 from autorecipe.data.image import IMAGE
+from autorecipe.data.metrics import check_targets, choose_metric, resolve_metric
 from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
-from autorecipe.data.sources import explain
+from autorecipe.data.sources import as_array, explain, is_frame
 from autorecipe.data.splits import make_splits
 from autorecipe.data.table import TABLE
-from autorecipe.data.tasks import choose_metric, class_indices
+from autorecipe.data.targets import check_range, choose_scale, parse_range, to_scale
+from autorecipe.data.tasks import class_indices, label_matrix, label_strata, labels_of_flags, split_labels
 from autorecipe.errors import InputError, did_you_mean
-from autorecipe.results import DatasetInfo
+from autorecipe.results import DatasetInfo, Finding, TargetScale
 
 MODALITIES: tuple[Modality, ...] = (IMAGE, TABLE)
 """Every kind of data; the first that knows a source reads it."""
@@ -57,29 +60,49 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     Raises:
         InputError: the data or an option is wrong.
     """
+    resolve_metric(options.metric)
+    parse_range(options.range)
+    source, options, labels = _flags_as_labels(source, options)
     kind, _ = detect(source)
     raw = kind.read(source, options, progress or _silent)
+    if raw.modality != "table" and (options.group or options.time or options.drop):
+        option = "--group" if options.group else "--time" if options.time else "--drop"
+        raise InputError(f"{option} names a column of a table, but '{raw.name}' holds {raw.modality}s")
     task = str(raw.facts["task"])
-    metric, metric_reason = choose_metric(options.metric, task)
+    choose_metric(options.metric, task)
     if len(raw.targets) < FEWEST:
         raise InputError(
             f"'{raw.name}' has {len(raw.targets)} examples with a target; "
             f"at least {FEWEST} are needed to train and score"
         )
-    splits = make_splits(raw.targets, raw.given, task, options.seed)
-    _check_splits(raw, splits, task)
+    strata = raw.targets
+    if task == "multilabel":
+        if labels:
+            reason = f"y has {len(labels)} columns of 0 and 1"
+            raw = replace(raw, facts={**raw.facts, "classes": labels, "task_reason": reason})
+        strata = label_strata(raw.targets)
+    splits = make_splits(strata, raw.given, task, options.seed, raw.groups, raw.times)
+    unseen = _check_splits(raw, splits, task)
     preprocess = kind.fit(raw, splits.train)
-    inputs = kind.encode(raw.inputs, preprocess)
-    targets = _targets(raw, preprocess)
     classes = tuple(preprocess["classes"])
-    counts = _class_counts(targets, splits, len(classes))
+    counts = _class_counts(raw, splits, classes)
+    metric, metric_reason = _metric(raw, splits, options.metric, counts)
+    scale, said = _target_scale(raw, splits, metric, options)
+    preprocess["target_scale"] = asdict(scale)
+    inputs = kind.encode(raw.inputs, preprocess)
+    targets = _targets(raw, task, classes, scale)
     findings = [
         *raw.findings,
-        *inspect.dropped_columns(preprocess.get("dropped", ())),
-        *(inspect.imbalance(classes, counts) if classes else ()),
-        *(inspect.rare_classes(classes, counts) if classes else ()),
-        *(inspect.class_order(raw.targets) if classes and not raw.facts.get("sorted_by_layout") else ()),
+        *unseen,
+        *kind.examine(raw, preprocess, splits),
+        *said,
+        *_about_classes(raw, task, classes, counts),
         *inspect.duplicates(inputs, targets, splits, raw.names, raw.modality),
+        *(
+            inspect.conflicting_rows(inputs, targets, raw.names)
+            if raw.modality == "table" and task in ("binary", "multiclass")
+            else ()
+        ),
     ]
     info = DatasetInfo(
         name=raw.name,
@@ -97,8 +120,11 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         pixel_mean=tuple(preprocess.get("pixel_mean", ())),
         pixel_std=tuple(preprocess.get("pixel_std", ())),
         target=str(preprocess.get("target", "")),
-        target_mean=float(preprocess["target_mean"]),
-        target_std=float(preprocess["target_std"]),
+        group=str(raw.facts.get("group", "")),
+        time=str(raw.facts.get("time", "")),
+        keep=tuple(raw.facts.get("keep", ())),
+        drop=tuple(raw.facts.get("drop", ())),
+        target_scale=scale,
         cross_validated=len(splits.confirm) == 0,
         findings=tuple(findings),
         digest=str(raw.facts["digest"]),
@@ -116,37 +142,117 @@ def _silent(sentence: str, done: float) -> None:
     """Tell nobody."""
 
 
-def _check_splits(raw: Raw, splits: Splits, task: str) -> None:
+def _check_splits(raw: Raw, splits: Splits, task: str) -> list[Finding]:
+    """Refuse splits that cannot be trained on or scored; say what of them cannot be learned."""
+    few = "give more examples of each class"
+    if raw.groups is not None:
+        few = f"the groups of '{raw.facts['group']}' are too few or too uneven: at least 4 are needed"
+        if len(np.unique(raw.groups[splits.train])) < 2:
+            raise InputError(f"fewer than two groups of '{raw.name}' are left for train; {few}")
     for name in ("train", "val", "test"):
         if not len(getattr(splits, name)):
-            raise InputError(f"no examples of '{raw.name}' are left for {name}; give more examples of each class")
-    if task == "regression":
-        return
+            raise InputError(f"no examples of '{raw.name}' are left for {name}; {few}")
+    if task in ("regression", "multilabel"):
+        return []
     known = np.unique(raw.targets[splits.train])
     for name in ("test", "val"):
         rows = getattr(splits, name)
         unseen = rows[~np.isin(raw.targets[rows], known)]
-        if len(unseen):
-            names = np.unique(raw.targets[unseen]).tolist()
-            raise InputError(
-                f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
-                f"{raw.names[int(unseen[0])]}) but none in train, so it cannot be learned; add examples of it to train "
-                f"or remove it from {name}"
-            )
+        if not len(unseen):
+            continue
+        names = np.unique(raw.targets[unseen]).tolist()
+        found = (
+            f"class '{names[0]}' has {int(np.sum(raw.targets[unseen] == names[0])):,} examples in {name} (such as "
+            f"{raw.names[int(unseen[0])]}) but none in train"
+        )
+        if raw.times is not None:
+            what = "it comes later in time: no model can predict it, and the scores say so"
+            return [Finding("class_of_the_future", found, what, warn=True)]
+        raise InputError(f"{found}, so it cannot be learned; add examples of it to train or remove it from {name}")
+    return []
 
 
-def _targets(raw: Raw, preprocess: dict[str, Any]) -> torch.Tensor:
-    if preprocess["task"] == "regression":
-        scaled = (raw.targets - preprocess["target_mean"]) / preprocess["target_std"]
-        return torch.from_numpy(scaled.astype(np.float32))
-    return torch.from_numpy(class_indices(raw.targets, tuple(preprocess["classes"])))
+def _flags_as_labels(source: Source, options: ReadOptions) -> tuple[Source, ReadOptions, tuple[str, ...]]:
+    """(X, y) with a y of 0 and 1 [N, L] as labels joined by `|`, and the labels' names; all else as it is.
+
+    A DataFrame's columns name the labels; those of an array are `label0`, `label1`, ...
+
+    Raises:
+        InputError: y holds other values, or the task asked for is another.
+    """
+    if not isinstance(source, tuple) or len(source) != 2 or not hasattr(source[1], "__len__"):
+        return source, options, ()
+    X, y = source
+    try:
+        flags = np.asarray(y.to_numpy()) if is_frame(y) else as_array(y)
+    except ValueError:  # a ragged list
+        return source, options, ()
+    if flags.ndim != 2 or flags.shape[1] < 2:
+        return source, options, ()
+    names = tuple(map(str, y.columns)) if is_frame(y) else tuple(f"label{i}" for i in range(flags.shape[1]))
+    joined = labels_of_flags(flags, names)
+    if options.task not in ("auto", "multilabel"):
+        raise InputError(f"y has the shape {flags.shape}, so the task is multilabel, not {options.task}")
+    return (X, joined), replace(options, task="multilabel"), tuple(name.strip() for name in names)
 
 
-def _class_counts(targets: torch.Tensor, splits: Splits, num_classes: int) -> tuple[int, ...]:
-    if not num_classes:
+def _metric(raw: Raw, splits: Splits, wanted: str, counts: tuple[int, ...]) -> tuple[str, str]:
+    """The metric and why; one of both classes' ranks only where val and test have both."""
+    task = str(raw.facts["task"])
+    metric, reason = choose_metric(wanted, task, counts)
+    if task == "binary" and metric in ("roc_auc", "average_precision"):
+        for name in ("val", "test"):
+            found = np.unique(raw.targets[getattr(splits, name)])
+            if len(found) < 2 and wanted == "auto":
+                return "log_loss", f"the default where a class is so rare that {name} has '{found[0]}' alone"
+            if len(found) < 2:
+                raise InputError(
+                    f"the metric '{wanted}' compares examples of two classes, but {name} has '{found[0]}' alone; give "
+                    "more examples of the other, or choose --metric log_loss"
+                )
+    return metric, reason
+
+
+def _target_scale(raw: Raw, splits: Splits, metric: str, options: ReadOptions) -> tuple[TargetScale, list[Finding]]:
+    task = str(raw.facts["task"])
+    check_range(options.range, raw.targets, task)
+    if task != "regression":
+        return TargetScale(), []
+    check_targets(metric, raw.targets)
+    return choose_scale(raw.targets[splits.train], metric, options.range)
+
+
+def _targets(raw: Raw, task: str, classes: tuple[str, ...], scale: TargetScale) -> torch.Tensor:
+    if task == "regression":
+        return torch.from_numpy(to_scale(raw.targets, scale).astype(np.float32))
+    if task == "multilabel":
+        return torch.from_numpy(label_matrix(raw.targets, classes))
+    return torch.from_numpy(class_indices(raw.targets, classes))
+
+
+def _class_counts(raw: Raw, splits: Splits, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Examples of each class or label, test left out."""
+    if not classes:
         return ()
-    rows = np.concatenate([splits.train, splits.val, splits.confirm])
-    return tuple(torch.bincount(targets[torch.from_numpy(rows)], minlength=num_classes).tolist())
+    values = raw.targets[np.concatenate([splits.train, splits.val, splits.confirm])]
+    if raw.facts["task"] == "multilabel":
+        return tuple(label_matrix(values, classes).sum(0).astype(int).tolist())
+    return tuple(np.bincount(class_indices(values, classes), minlength=len(classes)).tolist())
+
+
+def _about_classes(raw: Raw, task: str, classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
+    if task == "regression":
+        return []
+    if task == "multilabel":
+        return inspect.labels(classes, counts, split_labels(raw.targets))
+    ordered = [] if raw.facts.get("sorted_by_layout") else inspect.class_order(raw.targets)
+    return [
+        *inspect.imbalance(classes, counts),
+        *inspect.rare_classes(classes, counts),
+        *inspect.similar_classes(classes),
+        *inspect.joined_classes(raw.targets),
+        *ordered,
+    ]
 
 
 def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], train: np.ndarray) -> dict[str, Any]:
@@ -156,9 +262,7 @@ def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], t
     numbers = inputs[0][torch.from_numpy(train)].numpy()
     return {
         "num_numbers": numbers.shape[1],
-        "cardinalities": tuple(
-            len(column["values"]) + 1 for column in preprocess["columns"] if column["kind"] == "category"
-        ),
+        "cardinalities": tuple(preprocess["cardinalities"]),
         "bins": tuple(quantile_bins(column) for column in numbers.T),
     }
 

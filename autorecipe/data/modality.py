@@ -28,11 +28,19 @@ class ReadOptions:
     task: str = "auto"
     metric: str = "auto"
     keep: tuple[str, ...] = ()
-    """Columns that stay although they look like identifiers."""
+    """Columns that stay although they look like identifiers, constants or copies."""
     resolution: int | None = None
     """Side of the images in pixels; None: chosen from the data."""
     seed: int = 0
     """Seed of the splits."""
+    drop: tuple[str, ...] = ()
+    """Columns that are left out."""
+    group: str | None = None
+    """Column of what belongs together: no group is on both sides of a split."""
+    time: str | None = None
+    """Column of times: the earlier rows are trained on, the later ones scored."""
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto` (found from the data)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Raw:
     inputs: Any
     """Images: uint8 array [N, H, W, C], a `np.memmap` if they stay on disk.  Tables: a DataFrame without the target."""
     targets: np.ndarray
-    """Classes as str array [N]; float64 [N] for regression; for multilabel sorted labels joined by `|`, object [N]."""
+    """Classes as str [N]; sorted labels joined by `|` as object [N] (empty: none); float64 [N] for regression."""
     names: Sequence[str]
     """File (relative to the data set) or row number of each example."""
     given: np.ndarray
@@ -52,6 +60,10 @@ class Raw:
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts for `DatasetInfo` that only the reader knows (task, reasons, resolution, ...)."""
     findings: tuple[Finding, ...] = ()
+    groups: np.ndarray | None = None
+    """int64 [N], the same for examples that belong together."""
+    times: np.ndarray | None = None
+    """float64 [N]; later is larger."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,8 @@ class Splits:
 
     `parts` cuts train + confirm into parts for decisions: decision seed s trains without part s and
     is scored on it.  With 5,000 examples or more, part 0 is confirm; with fewer, confirm is empty and
-    the parts are folds of train.
+    the parts are folds of train.  With `--group` no group is on both sides; with `--time` a seed trains
+    on what is earlier than its part alone.
     """
 
     train: np.ndarray
@@ -68,11 +81,15 @@ class Splits:
     confirm: np.ndarray
     test: np.ndarray
     parts: tuple[np.ndarray, ...]
+    order: np.ndarray | None = None
+    """Place of each example in the order of time [N], where that matters."""
 
     def held_out(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Examples to train on and to score on for decision seed `seed`."""
         part = self.parts[seed % len(self.parts)]
         pool = np.concatenate([self.train, self.confirm])
+        if self.order is not None:
+            return pool[self.order[pool] < self.order[part].min()], part
         return pool[~np.isin(pool, part)], part
 
 
@@ -84,7 +101,7 @@ class Dataset:
     inputs: tuple[torch.Tensor, ...]
     """Images: (uint8 [N, C, H, W],).  Tables: (float32 numbers [N, F], int64 codes [N, K])."""
     targets: torch.Tensor
-    """int64 classes [N], or float32 targets [N] scaled to zero mean and unit variance."""
+    """int64 classes [N], float32 labels [N, L] of 0 and 1, or float32 targets [N] scaled by `info.target_scale`."""
     splits: Splits
     names: Sequence[str]
     preprocess: dict[str, Any]
@@ -111,3 +128,5 @@ class Modality:
     """Tensors -> float32 matrix [N, D] for scikit-learn."""
     preview: Callable[[Raw, Path], None]
     """Draw a few examples into a PNG."""
+    examine: Callable[[Raw, dict[str, Any], Splits], list[Finding]] = lambda raw, preprocess, splits: []
+    """What a look at the examples shows beyond what `read` found."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.networks import linear, mlp, resnet
-from autorecipe.networks.layers import PixelScale
+from autorecipe.networks.layers import PixelScale, TargetLink
 from autorecipe.recipe import NetworkSection, RegularizationSection
 from autorecipe.results import DatasetInfo
 
@@ -51,7 +51,8 @@ def family(name: str) -> Family:
 def build(section: NetworkSection, regularization: RegularizationSection, info: DatasetInfo, seed: int) -> nn.Module:
     """The network of a recipe, initialised from `seed`, on the CPU.
 
-    Images come in as pixels 0..255: they are scaled inside, so that the saved model is whole.
+    Images come in as pixels 0..255: they are scaled inside, so that the saved model is whole.  For the same reason
+    a bounded or positive target's link is part of it.
     Every `nn.Dropout` gets the recipe's rate.
     """
     with torch.random.fork_rng(devices=[]):
@@ -62,7 +63,7 @@ def build(section: NetworkSection, regularization: RegularizationSection, info: 
             module.p = regularization.dropout
     if info.modality == "image":
         model = nn.Sequential(PixelScale(info.pixel_mean, info.pixel_std), model)
-    return model
+    return model if info.target_scale.link == "identity" else TargetLink(model, info.target_scale)
 
 
 def num_params(model: nn.Module) -> int:

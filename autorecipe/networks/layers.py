@@ -6,9 +6,13 @@ Shapes: B batch, C channels, H height, W width, F features, K categorical column
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from autorecipe.data.targets import to_scale
+from autorecipe.results import TargetScale
 
 
 class PixelScale(nn.Module):
@@ -25,6 +29,33 @@ class PixelScale(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Scale a batch of images."""
         return (x_BCHW.to(self.mean.dtype) - self.mean) * self.inverse_std
+
+
+class TargetLink(nn.Module):
+    """A network of one output, ended by a function whose values lie where targets can, scaled as targets are.
+
+    `sigmoid`: between the bounds; `exp`: above 0, linear from five e-folds above the mean on, so that a wild step
+    does no harm.  An output of 0 is the mean of the training targets.
+    """
+
+    def __init__(self, body: nn.Module, scale: TargetScale) -> None:
+        super().__init__()
+        self.body = body
+        self.exponential = scale.link == "exp"
+        self.low = float(to_scale(np.asarray([scale.low]), scale)[0])
+        if not self.exponential:
+            self.width = float(to_scale(np.asarray([scale.high]), scale)[0]) - self.low
+            share = min(max(-self.low / self.width, 0.02), 0.98)
+            self.shift = math.log(share / (1 - share))
+            self.slope = 1 / (self.width * share * (1 - share))  # at 0 the slope is 1, as without a link
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Scaled targets [B, 1]."""
+        out: Tensor = self.body(*inputs).float()
+        if self.exponential:
+            times = out.clamp(-12.0, 5.0).exp() * (1 + (out - 5.0).clamp_min(0.0))
+            return self.low * (1 - times)
+        return self.low + self.width * torch.sigmoid(self.shift + self.slope * out)
 
 
 class ResidualBlock(nn.Module):
@@ -54,6 +85,23 @@ class ResidualBlock(nn.Module):
         """Transform a batch of feature maps."""
         y = F.relu(self.norm1(self.conv1(x_BCHW)), inplace=True)
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x_BCHW), inplace=True)
+
+
+class Dropout(nn.Dropout):
+    """Dropout (Srivastava et al. 2014) that draws a byte for each feature on the CPU.
+
+    There torch draws a double for each, one after the other: a quarter of a small perceptron's step.  The rate is
+    rounded to a multiple of 1/256, and the features that stay are scaled by what it is then.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero features at the rate `p` and scale the others, in training mode."""
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return super().forward(x)
+        dropped = min(255, max(1, round(256 * self.p)))
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        stays = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        return x * stays.to(x.dtype).mul_(256 / (256 - dropped))
 
 
 class TableInput(nn.Module):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from autorecipe.networks.layers import TableInput
+from autorecipe.networks.layers import Dropout, TableInput
 from autorecipe.recipe import Block, NetworkSection
 from autorecipe.results import DatasetInfo
 
@@ -31,7 +31,7 @@ class MLP(nn.Module):
             linear = nn.Linear(in_features, block.width)
             nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
             nn.init.zeros_(linear.bias)
-            layers += [linear, nn.LayerNorm(block.width), nn.SiLU(), nn.Dropout(0.0)]
+            layers += [linear, nn.LayerNorm(block.width), nn.SiLU(), Dropout(0.0)]
             in_features = block.width
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(in_features, num_outputs)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from autorecipe.networks.layers import ResidualBlock
+from autorecipe.networks.layers import Dropout, ResidualBlock
 from autorecipe.recipe import Block, NetworkSection
 from autorecipe.results import DatasetInfo
 
@@ -34,7 +34,7 @@ class ResNet(nn.Module):
             width = block.width
         self.body = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.0)
+        self.dropout = Dropout(0.0)
         self.head = nn.Linear(width, num_outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

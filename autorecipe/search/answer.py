@@ -12,7 +12,7 @@ from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import measure_evidence
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import expected_final, fading, foresee, log_ratio, prior_gain, strength
+from autorecipe.search.planner import expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
@@ -89,14 +89,15 @@ def answer_question(
     candidate, search_score = tried.recipes[winner], tried.values[winner][0]
     evidence, scores, examples = measure_evidence(bench, question, candidate, incumbent)
     found = decide.estimate(evidence, pooled) if evidence else None
-    error = evidence.error if evidence else _search_error(bench, incumbent, search_score)
+    metric = bench.dataset.info.metric
+    level = _search_level(bench, incumbent, search_score)
+    error = evidence.error if evidence else decide.error_of(metric, level)
     prior = _prior(bench, question, incumbent, candidate)
-    fade = _fade(question, incumbent, candidate)
+    fade = _fade(bench, question, incumbent, candidate)
     if found is not None:
         expected = expected_final(found, error, prior, fade)
     else:
-        rough = log_ratio(error, decide.error_of(bench.dataset.info.metric, search_score))
-        expected = foresee(rough, SEARCH_NOISE, prior, fade)
+        expected = foresee(decide.relative_gain(metric, level, search_score), SEARCH_NOISE, prior, fade)
     word, adopted = decide.verdict(found, expected, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
@@ -155,9 +156,9 @@ def _most_promising(bench: Workbench, question: Question, tried: Tried, incumben
 
     def promise(number: int) -> tuple[float, float]:
         score, loss = rivals[number]
-        measured = log_ratio(decide.error_of(metric, level), decide.error_of(metric, score))
+        measured = decide.relative_gain(metric, level, score)
         prior = _prior(bench, question, incumbent, tried.recipes[number])
-        return foresee(measured, 0.0, prior, _fade(question, incumbent, tried.recipes[number])), -loss
+        return foresee(measured, 0.0, prior, _fade(bench, question, incumbent, tried.recipes[number])), -loss
 
     return max(rivals, key=promise)
 
@@ -172,23 +173,29 @@ def _rivals(question: Question, tried: Tried, incumbent: Recipe) -> Mapping[int,
     }
 
 
-def _search_error(bench: Workbench, incumbent: Recipe, otherwise: float) -> float:
-    """The incumbent's error by its search score, or by `otherwise` if it has none."""
+def _search_level(bench: Workbench, incumbent: Recipe, otherwise: float) -> float:
+    """The incumbent's search score, or `otherwise` if it has none."""
     level = recorded_score(bench, incumbent)
-    return decide.error_of(bench.dataset.info.metric, otherwise if level is None else level)
+    return otherwise if level is None else level
 
 
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """Expected relative gain of the candidate at the end of the finish, without any measurement."""
-    epochs = epochs_of(bench, candidate) * question.finish / max(question.share, 1e-9)
+    epochs = epochs_of(bench, candidate) * _longer(question)
     examples = len(bench.dataset.splits.train)
     return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network) / examples)
 
 
-def _fade(question: Question, incumbent: Recipe, candidate: Recipe) -> float:
+def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """What is left of a measured difference between two recipes at the end of the finish."""
     other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
-    return fading(question.share, question.finish, regularization=other)
+    epochs = epochs_of(bench, candidate)
+    return fading(epochs, epochs * _longer(question), regularization=other)
+
+
+def _longer(question: Question) -> float:
+    """The finish's compute over a trial's."""
+    return question.finish / max(question.share, 1e-9)
 
 
 # In words

@@ -32,7 +32,7 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Baseline:
-    """A fitted baseline's outputs, as the network's: log probabilities or scaled targets, [N, O]."""
+    """A fitted baseline's outputs [N, O], as the network's: log probabilities, log odds, or scaled targets."""
 
     name: str
     seconds: float

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from autorecipe.data.metrics import METRICS, gain
+
 CLAIM = 0.95
 PRIOR_DF = 4.0
 PRIOR_SEED_SHARE = 0.04
@@ -49,8 +51,15 @@ class Estimate:
 
 
 def error_of(metric: str, score: float) -> float:
-    """What is left to gain in a metric whose best value is 1 or 0."""
-    return max(1e-9, 1 - score) if metric in ("accuracy", "macro_f1", "roc_auc", "r2") else max(1e-9, score)
+    """What is left to gain in a metric; the size of the score where nobody knows its best value."""
+    best = METRICS[metric].best
+    return max(1e-9, abs(score if best is None else best - score))
+
+
+def relative_gain(metric: str, old: float, new: float) -> float:
+    """Gain of the score `new` over `old` as a log ratio of errors: positive is better."""
+    error = error_of(metric, old)
+    return math.log(error / max(error - gain(metric, new, old), 1e-9))
 
 
 def mean_variance(values: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import read_json, write_json, write_text
 from autorecipe.search.baselines import Baseline
+from autorecipe.search.thresholds import choose_thresholds, worth_choosing
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
 from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
 from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
@@ -117,6 +118,7 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
     """
     splits = bench.dataset.splits
     rows = np.concatenate([splits.train, splits.val])
+    recipe = thresholds_of_search(bench, recipe)
     final = replace(recipe, {"training.train_on": "train+val", "training.seed": bench.seed})
     limit: float | None = None
     if bench.budget.timed:
@@ -228,7 +230,7 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
         old_recipe = load_recipe(bench.run.recipe)
         old = load_model(bench, old_recipe)
         scores = [
-            score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info)
+            score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
             for m, r in ((session.readable, recipe), (old, old_recipe))
         ]
         if not gain(info.metric, scores[0], scores[1]) > 0:
@@ -239,7 +241,7 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
 
 
 def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
-    """Test-time augmentation and a temperature, each only if it helped on confirm."""
+    """Test-time augmentation, a temperature and thresholds, each only if it helped on confirm."""
     confirm = bench.dataset.splits.confirm
     info = bench.dataset.info
     if not len(confirm) or (bench.budget.timed and bench.clock.left() < 1.5):
@@ -261,8 +263,36 @@ def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
             bench.say("note", text=f"{name} at test time help on confirm: {better[1]:.4g} -> {better[0]:.4g}")
             recipe, outputs = tried, averaged
     if info.task != "regression":
-        recipe = replace(recipe, {"finish.temperature": temperature(truth, outputs, info)})
+        found = temperature(truth, outputs, info)
+        recipe = replace(recipe, {"finish.temperature": found})
+        recipe = with_thresholds(bench, recipe, truth, outputs / found)
     return recipe
+
+
+def with_thresholds(bench: Workbench, recipe: Recipe, targets: np.ndarray, outputs: np.ndarray) -> Recipe:
+    """The recipe with the thresholds that help on held-out examples, if any do."""
+    found, why = choose_thresholds(targets, outputs, bench.dataset.info)
+    if found:
+        bench.say("note", text=why)
+    return replace(recipe, {"finish.thresholds": found})
+
+
+def thresholds_of_search(bench: Workbench, recipe: Recipe) -> Recipe:
+    """The recipe with thresholds for data without a confirm split, before the final training takes val for itself.
+
+    They are chosen on val, for the best model of the search, which has not seen it.  Where the saved model is a
+    final one, its thresholds are kept.
+    """
+    if len(bench.dataset.splits.confirm) or not worth_choosing(bench.dataset.info):
+        return recipe
+    if not (bench.run.weights.exists() and bench.run.recipe.exists()):
+        return recipe
+    saved = load_recipe(bench.run.recipe)
+    if saved.training.train_on != "train":
+        return replace(recipe, {"finish.thresholds": saved.finish.thresholds})
+    val = bench.dataset.splits.val
+    outputs = predict(load_model(bench, saved), bench.data.inputs, bench.rows(val), saved, bench.stop)
+    return with_thresholds(bench, recipe, bench.dataset.targets.numpy()[val], outputs)
 
 
 def _test_time_augmentations(recipe: Recipe) -> list[tuple[str, dict[str, int | bool]]]:
@@ -314,11 +344,12 @@ def score_saved(
         model = load_model(bench, recipe)
         if len(splits.confirm):
             outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
-            confirm = score(info.metric, targets[splits.confirm], outputs, info)
+            confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
         bench.state.test_reads += 1
         outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
-        metrics = all_scores(targets[splits.test], outputs, info)
-        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info))
+        said = recipe.finish.thresholds
+        metrics = all_scores(targets[splits.test], outputs, info, said)
+        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info, said))
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
     scores = {"search": search, "confirm": confirm, "test": test}
     write_summary(bench, recipe, status, scores, metrics, named)

@@ -9,7 +9,7 @@ from autorecipe.recipe import Block, Recipe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.points import Alternative, Question
-from autorecipe.search.space import LR_FACTOR, StageSpace
+from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.workbench import (
     LEAST_STEPS,
@@ -92,7 +92,7 @@ def next_question(
     if growth:
         known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
-        known = ({}, *_other_points(incumbent, space.known))
+        known = ({}, *_other_points(incumbent, known_points(space, bench.dataset.info)))
     trials, seeds = afford(stage, len(known), max(3.0, left / share - later), growth)
     if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")

@@ -58,6 +58,8 @@ HORIZON = 0.2
 is ahead of 0.003."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
+SETTLED = 60.0
+"""Epochs after which the order of two networks hardly changes any more: longer trials count as much as the finish."""
 NOISE = 0.1
 """Relative effects in trials have about this standard deviation; noisier measurements are shrunk."""
 
@@ -78,11 +80,13 @@ class Prior:
     """Epochs below which no regularization is wanted."""
     most: float
     """Largest optimum, in units."""
+    embedding: float = 0.0
+    """Gain of embedded numbers over plain ones, once they have epochs enough."""
 
 
 PRIORS = {
     "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0),
-    "table": Prior(width=0.04, depth=0.010, enough=6.0, regularization=0.005, easy=20.0, most=2.5),
+    "table": Prior(width=0.04, depth=0.010, enough=6.0, regularization=0.008, easy=10.0, most=2.5, embedding=0.05),
 }
 
 
@@ -122,11 +126,13 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
     capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough), room))
     doublings = math.log2(candidate.network.width / incumbent.network.width) if incumbent.network.width else 0.0
     blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
+    embedded = (candidate.network.embedding != "none") - (incumbent.network.embedding != "none")
     best = max(0.0, min(prior.most, math.log(epochs / prior.easy)))
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
     return (
         prior.width * capacity * doublings
         + prior.depth * capacity * blocks
+        + prior.embedding * capacity * embedded
         - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
     )
 
@@ -135,13 +141,14 @@ def fading(trial: float, finish: float, regularization: bool = False) -> float:
     """What is left at the end of the finish of a relative difference measured in trials.
 
     Args:
-        trial: compute of a trial.
-        finish: compute of the finish, in the same unit.
+        trial: epochs of a trial.
+        finish: epochs of the finish.
         regularization: whether the strength of the regularization is what differs: then a trial of an epoch or
             so shows what it costs and nothing of what it brings.
     """
-    decay = REGULARIZATION_DECAY if regularization else DECAY
-    return float(max(1.0, finish / max(trial, 1e-9)) ** -decay)
+    if regularization:
+        return float(max(1.0, finish / max(trial, 1e-9)) ** -REGULARIZATION_DECAY)
+    return float(max(1.0, min(finish, SETTLED) / max(trial, 1e-9)) ** -DECAY)
 
 
 def foresee(measured: float, standard_error: float, prior: float, fade: float) -> float:

@@ -46,8 +46,12 @@ def read_data(settings: Settings, source: object, say: Say, stop: Stop) -> Datas
         task=settings.task,
         metric=settings.metric,
         keep=settings.keep,
+        drop=settings.drop,
+        group=settings.group,
+        time=settings.time,
         resolution=settings.resolution,
         seed=settings.seed,
+        range=settings.range,
     )
     return load_dataset(settings.source if settings.source is not None else source, options, progress)
 

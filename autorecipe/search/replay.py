@@ -50,6 +50,10 @@ def replay_recipe(
     settings = Settings(
         source=str(source) if isinstance(source, (str, Path)) else None,
         target=section.target or None,
+        keep=section.keep,
+        drop=section.drop,
+        group=section.group or None,
+        time=section.time or None,
         task=section.task,
         metric=section.metric,
         budget=f"{recipe.training.steps}epochs",
@@ -57,6 +61,7 @@ def replay_recipe(
         device=device,
         threads=threads,
         resolution=section.resolution or None,
+        range=section.range,
     )
     dataset = read_data(settings, source, say, stop)
     if (dataset.info.modality, dataset.info.channels) != (section.modality, section.channels):

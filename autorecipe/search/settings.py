@@ -32,7 +32,12 @@ class Settings:
     max_depth: int | None = None
     max_params: int | None = None
     keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
     resolution: int | None = None
+    range: str = "auto"
+    """Bounds of a regression's target: `LO,HI`, `none`, or `auto`."""
     reserve: float = 0.5
     """Share of the budget kept for the finish."""
     force: bool = False

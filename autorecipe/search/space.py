@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from autorecipe.data.metrics import METRICS
+from autorecipe.data.targets import range_text
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.recipe import Recipe, field_names, from_dict, get, replace
 from autorecipe.results import DatasetInfo
@@ -16,7 +18,9 @@ from autorecipe.results import DatasetInfo
 FORMAT = 1
 LR_FACTOR = "lr_factor"
 STAGE_NAMES = ("small", "width", "depth", "regularize")
-_CLASSIFICATION_ONLY = ("regularization.label_smoothing",)
+_CLASSIFICATION_ONLY = ("regularization.label_smoothing", "regularization.class_weights")
+UNEQUAL = 3.0
+"""Class weights are tried where the largest class has more than so many times the examples of the smallest."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,31 @@ def varied(stage: StageSpace, info: DatasetInfo) -> dict[str, Any]:
     if info.task == "regression":
         for name in _CLASSIFICATION_ONLY:
             fields.pop(name, None)
+    elif not (METRICS[info.metric].balanced and unequal(info)):
+        fields.pop("regularization.class_weights", None)
     if info.modality == "table" and info.num_numbers == 0:
         fields.pop("network.embedding", None)
     return fields
+
+
+def unequal(info: DatasetInfo) -> bool:
+    """Whether some classes, or the two values of some label, have far fewer examples than others."""
+    counts = [max(1, count) for count in info.class_counts]
+    if info.task == "multilabel":
+        total = sum(info.num_examples.get(name, 0) for name in ("train", "val", "confirm"))
+        return any(max(count, total - count) > UNEQUAL * max(1, min(count, total - count)) for count in counts)
+    return max(counts) > UNEQUAL * min(counts)
+
+
+def known_points(stage: StageSpace, info: DatasetInfo) -> tuple[dict[str, Any], ...]:
+    """The points that a stage tries first on this data set: those that change nothing here are left out."""
+    names = varied(stage, info)
+    kept: list[dict[str, Any]] = []
+    for point in stage.known:
+        here = {name: value for name, value in point.items() if name in names}
+        if (here or not point) and here not in kept:
+            kept.append(here)
+    return tuple(kept)
 
 
 def data_fields(info: DatasetInfo, split_seed: int = 0) -> dict[str, Any]:
@@ -166,6 +192,11 @@ def data_fields(info: DatasetInfo, split_seed: int = 0) -> dict[str, Any]:
         "data.task": info.task,
         "data.metric": info.metric,
         "data.target": info.target,
+        "data.keep": info.keep,
+        "data.drop": info.drop,
+        "data.group": info.group,
+        "data.time": info.time,
+        "data.range": range_text(info.target_scale) if info.task == "regression" else "auto",
         "data.resolution": info.resolution,
         "data.channels": info.channels,
         "data.split_seed": split_seed,

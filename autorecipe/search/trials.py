@@ -55,6 +55,9 @@ def run_recipe(
     few = scored[:: max(1, -(-len(scored) // RUNG_EXAMPLES))]
     targets = bench.dataset.targets.numpy()
     few_targets = targets[few.cpu().numpy()]
+    if info.task == "binary" and len(np.unique(few_targets)) < 2:  # a class so rare that a sample may miss it
+        few, few_targets = scored, targets[score_rows]
+    said = recipe.finish.thresholds
     curve: list[CurvePoint] = []
     session: Session | None = None
 
@@ -86,7 +89,8 @@ def run_recipe(
             last = look.step >= recipe.training.steps
             which, truth = (scored, targets[score_rows]) if last else (few, few_targets)
             outputs = predict(session.readable, bench.data.inputs, which, recipe, bench.stop)
-            value, loss = score(metric, truth, outputs, info), float(loss_of_each(truth, outputs, info).mean())
+            value = score(metric, truth, outputs, info, said)
+            loss = float(loss_of_each(truth, outputs, info).mean())
             curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, value, loss))
             if not math.isfinite(loss):
                 return ended("diverged", f"the predictions were not finite after {look.step} steps"), session, None
@@ -109,7 +113,7 @@ def run_recipe(
         "complete",
         score=value,
         loss=loss,
-        train_score=score(metric, seen, outputs_seen, info),
+        train_score=score(metric, seen, outputs_seen, info, said),
         train_loss=float(loss_of_each(seen, outputs_seen, info).mean()),
     )
     return result, session, outputs

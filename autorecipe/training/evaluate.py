@@ -1,9 +1,10 @@
 """Predictions of a model and their scores.
 
-Shapes: N examples, O outputs (one a class, or one for regression).
+Shapes: N examples, O outputs (one a class or label, or one for regression).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,23 +12,32 @@ import torch
 from torch import Tensor, nn
 
 from autorecipe.data import Dataset
+from autorecipe.data.metrics import METRICS, direction, gain
+from autorecipe.data.targets import from_scale
+from autorecipe.errors import InputError
 from autorecipe.recipe import FinishSection, Recipe
 from autorecipe.results import DatasetInfo
 from autorecipe.training.hardware import autocast, to_layout
+from autorecipe.training.losses import poisson_deviance
+from autorecipe.training.metrics import of_chances, of_classes, of_values
 
 EVAL_BATCH = 1000
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "log_loss": False,
-    "macro_f1": True,
-    "roc_auc": True,
-    "rmse": False,
-    "mae": False,
-    "r2": True,
-}
+_CHANCES = (
+    "brier_score",
+    "d2_log_loss_score",
+    "d2_brier_score",
+    "top_k_accuracy",
+    "roc_auc",
+    "roc_auc_ovr_weighted",
+    "roc_auc_ovo",
+    "roc_auc_ovo_weighted",
+    "average_precision",
+)
+"""Metrics of probabilities; the others are of what is decided."""
 USUAL = {
     "binary": ("accuracy", "log_loss", "macro_f1", "roc_auc"),
     "multiclass": ("accuracy", "log_loss", "macro_f1", "roc_auc"),
+    "multilabel": ("micro_f1", "macro_f1", "hamming_loss", "accuracy", "log_loss", "roc_auc"),
     "regression": ("rmse", "mae", "r2"),
 }
 """Every usual metric of a task."""
@@ -51,16 +61,6 @@ def on_device(dataset: Dataset, device: torch.device) -> DeviceData:
         streamed = streamed or sum(x.nbytes for x in dataset.inputs) > torch.cuda.mem_get_info(device)[0] // 4
     inputs = dataset.inputs if streamed else tuple(x.to(device) for x in dataset.inputs)
     return DeviceData(dataset.info, inputs, dataset.targets.to(device), streamed)
-
-
-def direction(metric: str) -> str:
-    """`maximize` or `minimize`."""
-    return "maximize" if HIGHER_IS_BETTER[metric] else "minimize"
-
-
-def gain(metric: str, new: float, old: float) -> float:
-    """How much better `new` is than `old`: positive is better."""
-    return new - old if HIGHER_IS_BETTER[metric] else old - new
 
 
 def predict(
@@ -117,70 +117,129 @@ def views(images_BCHW: Tensor, section: FinishSection) -> list[Tensor]:
     return found
 
 
-def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Softmax of logits, float64 [N, O]."""
-    shifted = outputs.astype(np.float64) - outputs.max(1, keepdims=True)
-    exp = np.exp(shifted)
+def probabilities(outputs: np.ndarray, task: str = "multiclass") -> np.ndarray:
+    """Softmax of logits, or a sigmoid each for `multilabel`: float64 [N, O]."""
+    logits = outputs.astype(np.float64)
+    if task == "multilabel":
+        half = np.exp(-np.abs(logits))
+        return np.asarray(np.where(logits >= 0, 1.0, half) / (1 + half))
+    exp = np.exp(logits - logits.max(1, keepdims=True))
     return np.asarray(exp / exp.sum(1, keepdims=True))
+
+
+def decide_classes(outputs: np.ndarray, task: str, thresholds: Sequence[float] = ()) -> np.ndarray:
+    """What logits [N, O] say: class numbers int64 [N], or labels bool [N, L].
+
+    Args:
+        outputs: logits.
+        task: binary, multiclass or multilabel.
+        thresholds: probability from which on each label [L], or the second of two classes [1], is said; none: 0.5.
+    """
+    if task == "multilabel":
+        return np.asarray(probabilities(outputs, task) >= (np.asarray(thresholds) if thresholds else 0.5))
+    if task == "binary" and thresholds:
+        return np.asarray(probabilities(outputs)[:, 1] >= thresholds[0]).astype(np.int64)
+    return np.asarray(outputs.argmax(1))
 
 
 def unscale(values: np.ndarray, info: DatasetInfo) -> np.ndarray:
     """Regression targets in the user's units, float64 [N]."""
-    return np.asarray(values, np.float64).reshape(-1) * info.target_std + info.target_mean
+    return from_scale(values, info.target_scale)
 
 
-def score(metric: str, targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> float:
+def predicted_values(outputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Predictions of a regression in the user's units, within the target's bounds, float64 [N]."""
+    scale = info.target_scale
+    values = from_scale(outputs, scale)
+    return values if scale.low is None and scale.high is None else np.asarray(np.clip(values, scale.low, scale.high))
+
+
+def score(
+    metric: str, targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, thresholds: Sequence[float] = ()
+) -> float:
     """One metric in the user's units.
 
     Args:
-        metric: a name of `HIGHER_IS_BETTER`.
-        targets: int64 classes [N], or scaled targets [N].
+        metric: a name of `METRICS`.
+        targets: int64 classes [N], labels [N, L], or scaled targets [N].
         outputs: float [N, O] as `predict` gives them.
-        info: for the scale of the target.
+        info: for the task and the scale of the target.
+        thresholds: for `decide_classes`.
+
+    Raises:
+        InputError: the user's own metric failed.
     """
     if not np.isfinite(outputs).all():
         return float("nan")
+    if METRICS[metric].function is not None:
+        return _own_score(metric, targets, outputs, info, thresholds)
     if info.task == "regression":
-        truth, guess = unscale(targets, info), unscale(outputs, info)
-        if metric == "rmse":
-            return float(np.sqrt(np.mean((truth - guess) ** 2)))
-        if metric == "mae":
-            return float(np.mean(np.abs(truth - guess)))
-        spread = float(np.sum((truth - truth.mean()) ** 2))
-        return 1 - float(np.sum((truth - guess) ** 2)) / spread if spread else float("nan")
-    if metric == "accuracy":
-        return float(np.mean(outputs.argmax(1) == targets))
+        return of_values(metric, unscale(targets, info), predicted_values(outputs, info))
     if metric == "log_loss":
         return float(loss_of_each(targets, outputs, info).mean())
-    return _sklearn_score(metric, targets, outputs)
+    if metric in _CHANCES:
+        return of_chances(metric, targets, probabilities(outputs, info.task))
+    return of_classes(metric, targets, decide_classes(outputs, info.task, thresholds), outputs.shape[1])
 
 
-def _sklearn_score(metric: str, targets: np.ndarray, outputs: np.ndarray) -> float:
-    from sklearn import metrics
-
-    classes = np.arange(outputs.shape[1])
-    if metric == "macro_f1":
-        return float(metrics.f1_score(targets, outputs.argmax(1), labels=classes, average="macro", zero_division=0))
-    if len(np.unique(targets)) < 2:
-        return float("nan")
-    chances = probabilities(outputs)
-    if outputs.shape[1] == 2:
-        return float(metrics.roc_auc_score(targets, chances[:, 1]))
-    present = np.unique(targets)
-    if len(present) < len(classes):  # scikit-learn wants every class to occur
-        chances = chances[:, present] / chances[:, present].sum(1, keepdims=True)
-    return float(metrics.roc_auc_score(targets, chances, multi_class="ovr", labels=present))
+def _own_score(
+    metric: str, targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, thresholds: Sequence[float]
+) -> float:
+    """A user's function, called with targets and predictions in the user's terms."""
+    function = METRICS[metric].function
+    assert function is not None
+    if info.task == "regression":
+        truth, said = unscale(targets, info), predicted_values(outputs, info)
+    else:
+        truth, said = targets, decide_classes(outputs, info.task, thresholds)
+        if info.task == "multilabel":
+            truth, said = truth.astype(np.int64), said.astype(np.int64)
+        else:
+            truth, said = (np.asarray(info.classes)[which] for which in (truth, said))
+    try:
+        value = float(function(truth, said))
+    except Exception as error:  # whatever the user's function raises
+        raise InputError(
+            f"the metric '{metric}' failed on {len(truth):,} targets of shape {truth.shape} and type {truth.dtype}: "
+            f"{type(error).__name__}: {error}; it is called as f(y_true, y_pred) and returns a number"
+        ) from error
+    return value if math.isfinite(value) else float("nan")
 
 
 def loss_of_each(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """The unregularised loss of each example, float64 [N]: cross-entropy, or squared error of scaled targets."""
+    """The unregularised loss of each example, float64 [N], as `losses.loss_function` has it; a mean over labels."""
+    logits = outputs.astype(np.float64)
     if info.task == "regression":
-        return np.asarray((outputs.reshape(-1).astype(np.float64) - targets) ** 2)
-    shifted = outputs.astype(np.float64) - outputs.max(1, keepdims=True)
+        if info.target_scale.link == "exp":
+            guess, wanted = (torch.from_numpy(np.asarray(x, np.float64).reshape(-1)) for x in (outputs, targets))
+            return np.asarray(poisson_deviance(guess, wanted, info).numpy())
+        return np.asarray((logits.reshape(-1) - targets) ** 2)
+    if info.task == "multilabel":
+        return np.asarray((np.maximum(logits, 0) - logits * targets + np.log1p(np.exp(-np.abs(logits)))).mean(1))
+    shifted = logits - logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(1))
     return np.asarray(log_sum - shifted[np.arange(len(targets)), targets])
 
 
-def all_scores(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> dict[str, float]:
+def all_scores(
+    targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, thresholds: Sequence[float] = ()
+) -> dict[str, float]:
     """Every usual metric of the task."""
-    return {metric: score(metric, targets, outputs, info) for metric in USUAL[info.task]}
+    return {metric: score(metric, targets, outputs, info, thresholds) for metric in USUAL[info.task]}
+
+
+__all__ = [
+    "USUAL",
+    "DeviceData",
+    "all_scores",
+    "decide_classes",
+    "direction",
+    "gain",
+    "loss_of_each",
+    "predict",
+    "predicted_values",
+    "probabilities",
+    "score",
+    "unscale",
+    "views",
+]

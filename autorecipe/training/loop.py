@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, step_generator
@@ -18,6 +17,7 @@ from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, to_layout
+from autorecipe.training.losses import class_weights, loss_function
 from autorecipe.training.optimizers import build_optimizer, set_lr
 from autorecipe.training.schedules import cooldown_start, lr_factor
 
@@ -48,6 +48,8 @@ class Session:
     warmup_steps: int = 0
     stable_steps: int = 0
     """Steps in the warm-up and before the cooldown, as they were run."""
+    weights: Tensor | None = None
+    """Weights of the classes in the loss, or None if they are off."""
     pairs: tuple[list[Tensor], list[Tensor]] = field(default_factory=lambda: ([], []))
     """Averaged tensors and the current ones they follow; listed once, for listing takes a tenth of a small step."""
 
@@ -83,6 +85,9 @@ def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Sessi
         if recipe.training.channels_last:
             averaged = averaged.to(memory_format=torch.channels_last)
     session = Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
+    weights = class_weights(data.info, recipe.regularization.class_weights)
+    if weights is not None:
+        session.weights = weights.to(hardware.device)
     if averaged is not None:
         session.pairs = (floating_tensors(averaged), floating_tensors(model))
     return session
@@ -91,13 +96,6 @@ def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Sessi
 def floating_tensors(model: nn.Module) -> list[Tensor]:
     """Parameters and floating-point buffers."""
     return [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())]
-
-
-def loss_function(outputs: Tensor, targets: Tensor, task: str, label_smoothing: float) -> Tensor:
-    """Mean cross-entropy of logits [B, O], or mean squared error of scaled targets [B]."""
-    if task == "regression":
-        return F.mse_loss(outputs.float().squeeze(1), targets)
-    return F.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
 
 
 def make_batch(
@@ -124,7 +122,7 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
     mixed = section.mixup > 0 and data.info.modality == "image"
     with autocast(data.targets.device, recipe.training.precision):
         if not mixed:
-            return loss_function(session.model(*inputs), targets, data.info.task, section.label_smoothing)
+            return _loss(session, data, session.model(*inputs), targets)
         # Mixup (Zhang et al. 2018): one lambda a batch; the loss is mixed as the images are.
         gamma = torch._standard_gamma(
             torch.full((2,), section.mixup), generator if generator.device.type == "cpu" else None
@@ -132,9 +130,14 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
         share = float(gamma[0] / gamma.sum().clamp_min(1e-12))
         images = inputs[0].float()
         outputs = session.model(images.mul(share).add_(images.flip(0), alpha=1 - share))
-        first = loss_function(outputs, targets, data.info.task, section.label_smoothing)
-        second = loss_function(outputs, targets.flip(0), data.info.task, section.label_smoothing)
+        first = _loss(session, data, outputs, targets)
+        second = _loss(session, data, outputs, targets.flip(0))
         return share * first + (1 - share) * second
+
+
+def _loss(session: Session, data: DeviceData, outputs: Tensor, targets: Tensor) -> Tensor:
+    smoothing = session.recipe.regularization.label_smoothing
+    return loss_function(outputs, targets, data.info, smoothing, session.weights)
 
 
 def train(

@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from autorecipe.cli.curve import draw_curve
+from autorecipe.cli.data_commands import finding_lines
 from autorecipe.cli.main import COMMANDS, app, run
 from autorecipe.cli.signals import stop_on_signals
 from autorecipe.errors import CheckFailed, Stopped
-from autorecipe.results import LRRange
+from autorecipe.results import Finding, LRRange
 from autorecipe.rundir import RunDir, write_json
 
 NAMES = [name for name, _, _ in COMMANDS]
@@ -109,13 +110,13 @@ def test_search_hands_over_every_option(agent: Any, tmp_path: Path, capsys: pyte
     out = tmp_path / "new"
     words = "search d.csv --target y --task regression --metric rmse --budget 90s --seed 3 --device cpu --threads 2"
     words += " --max-width 64 --max-depth 4 --max-params 1000 --keep a --keep b --resolution 32 --reserve 0.6 --force"
-    words += " --space s.yaml --from r.yaml --storage sqlite:///x.db"
+    words += " --space s.yaml --from r.yaml --storage sqlite:///x.db --drop c --group g --time t --range 0,9"
     assert run([*words.split(), "--out", str(out)]) == 0
     assert agent.settings == {
         "source": "d.csv", "target": "y", "task": "regression", "metric": "rmse", "budget": "90s", "seed": 3,
         "device": "cpu", "threads": 2, "max_width": 64, "max_depth": 4, "max_params": 1000, "keep": ("a", "b"),
         "resolution": 32, "reserve": 0.6, "force": True, "space": "s.yaml", "from_recipe": "r.yaml",
-        "storage": "sqlite:///x.db",
+        "storage": "sqlite:///x.db", "drop": ("c",), "group": "g", "time": "t", "range": "0,9",
     }  # fmt: skip
     assert agent.out == out
     assert agent.clock.limit == 90
@@ -204,6 +205,30 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["task"] == "multiclass"
 
 
+def test_findings_are_paragraphs_with_what_needs_a_look_first() -> None:
+    found = (
+        Finding("a", "a quiet one " * 12, "it stays"),
+        Finding("b", "a \x1bloud one", "", "--drop 'x y'", warn=True),
+    )
+    lines = finding_lines(found, width=80)
+    assert lines[:2] == ["look!  a  loud one", "         otherwise: --drop 'x y'"]
+    assert lines[-1] == "         -> it stays"
+    assert max(map(len, lines)) <= 80
+    assert finding_lines((), width=80) == ["nothing odd was found"]
+
+
+def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{i * 37 % 101},{i % 6},{i % 2},p{i % 9}\n" for i in range(100))
+    (tmp_path / "t.csv").write_text("x,day no,good,who\n" + rows)
+    asked = "--target good --keep x --group who"
+    assert run(["inspect", str(tmp_path / "t.csv"), *asked.split()]) == 0
+    text = capsys.readouterr().out
+    assert f"t.csv {asked} --budget 10m" in text
+    assert "whole groups of 'who'" in text
+    assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good", "--time", "day no", "--drop", "who"]) == 0
+    assert "--target good --drop who --time 'day no' --budget 10m" in capsys.readouterr().out
+
+
 def test_the_cache(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AUTORECIPE_CACHE", str(tmp_path))
     assert run(["cache"]) == 0
@@ -222,6 +247,30 @@ def test_the_curve_marks_the_suggestion() -> None:
         assert part in text
     assert "\x1b[" in draw_curve(found, colors=True)
     assert draw_curve(LRRange(0.002, "flat", flat=True)) == ""
+
+
+def test_predict_tells_what_was_ignored_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import warnings
+
+    import pandas as pd
+
+    from autorecipe.errors import InputWarning
+
+    def predict_table(source: str) -> pd.DataFrame:
+        for _ in range(2):
+            warnings.warn("a column is ignored", InputWarning, stacklevel=1)
+        return pd.DataFrame({"row": [0], "prediction": [1]})
+
+    module: Any = types.ModuleType("autorecipe.predictor")
+    module.load = lambda path: types.SimpleNamespace(predict_table=predict_table)
+    monkeypatch.setitem(sys.modules, "autorecipe.predictor", module)
+    write_json(tmp_path / "run" / "settings.json", {})
+    assert run(["predict", str(tmp_path / "run"), "new.csv"]) == 0
+    heard = capsys.readouterr()
+    assert heard.out == "row,prediction\n0,1\n"
+    assert heard.err == "warning: a column is ignored\n" * 2
 
 
 def test_predict_writes_tables(

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -122,3 +124,120 @@ def test_ten_examples_of_eight_classes_do():
     splits = make_splits(targets, no_given(10), "multiclass", 0)
     check(splits, 10)
     assert set(targets[splits.train]) == set(targets)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=6, max_size=60),
+    regression=st.booleans(),
+    seed=st.integers(0, 5),
+    data=st.data(),
+)
+def test_no_group_is_ever_divided(sizes, regression, seed, data):
+    n = sum(sizes)
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    groups = random.permutation(np.repeat(np.arange(len(sizes)) * 7, sizes))
+    targets = random.normal(size=n) if regression else random.choice(["a", "b", "c"], n, p=[0.6, 0.3, 0.1])
+    task = "regression" if regression else "multiclass"
+    splits = make_splits(targets, no_given(n), task, seed, groups)
+    check(splits, n)
+    four = [splits.train, splits.val, splits.confirm, splits.test]
+    for i, one in enumerate(four):
+        for other in four[i + 1 :]:
+            assert not np.isin(groups[one], groups[other]).any()
+    for s in range(len(splits.parts)):
+        kept, held_out = splits.held_out(s)
+        assert not np.isin(groups[kept], groups[held_out]).any()
+        assert len(kept) > 0
+        assert len(held_out) > 0
+    assert sorted(np.concatenate(splits.parts).tolist()) == splits.train.tolist()
+    # To within half the largest group.
+    assert len(splits.test) <= 0.2 * n + max(sizes) / 2 + 1
+    again = make_splits(targets, no_given(n), task, seed, groups)
+    assert all(np.array_equal(getattr(splits, k), getattr(again, k)) for k in ("train", "val", "confirm", "test"))
+
+
+def test_groups_of_many_examples_have_a_confirm_split():
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 500, 20_000)
+    targets = np.where(groups % 4 == 0, "a", "b")
+    splits = make_splits(targets, no_given(20_000), "binary", 0, groups)
+    check(splits, 20_000)
+    assert np.array_equal(splits.parts[0], splits.confirm)
+    for rows, share in ((splits.test, 0.2), (splits.val, 0.08), (splits.confirm, 0.08)):
+        assert abs(len(rows) / 20_000 - share) < 0.01
+        assert abs(np.mean(targets[rows] == "a") - 0.25) < 0.05
+    for seed in range(5):
+        kept, held_out = splits.held_out(seed)
+        assert not np.isin(groups[kept], groups[held_out]).any()
+
+
+def test_a_class_of_one_group_stays_in_train():
+    groups = np.arange(300) // 10
+    for seed in range(10):
+        targets = np.where(groups == 7 + seed, "rare", np.tile(["a", "b"], 150))
+        splits = make_splits(targets, no_given(300), "multiclass", seed, groups)
+        assert "rare" in targets[splits.train]
+
+
+def test_groups_of_one_example_are_split_as_examples_are():
+    targets = np.tile(["a", "b"], 500)
+    splits = make_splits(targets, no_given(1000), "binary", 0, np.arange(1000))
+    assert [len(rows) for rows in (splits.train, splits.val, splits.test)] == [640, 160, 200]
+    for rows in (splits.train, splits.val, splits.test):
+        assert abs(np.mean(targets[rows] == "a") - 0.5) < 0.02
+
+
+def test_four_groups_do():
+    groups = np.arange(40) % 4
+    splits = make_splits(np.tile(["a", "b"], 20), no_given(40), "binary", 0, groups)
+    assert [len(rows) for rows in (splits.train, splits.val, splits.test)] == [20, 10, 10]
+    assert [len(part) for part in splits.parts] == [10, 10]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    n=st.one_of(st.integers(10, 300), st.integers(6300, 7000)),
+    distinct=st.sampled_from([2, 5, 30, 10_000]),
+    seed=st.integers(0, 99),
+)
+def test_time_goes_forward(n, distinct, seed):
+    random = np.random.default_rng(seed)
+    times = random.integers(0, distinct, n).astype(float)
+    splits = make_splits(random.normal(size=n), no_given(n), "regression", 0, times=times)
+    check(splits, n)
+    stages = [splits.train, splits.val, splits.confirm, splits.test]
+    stages = [rows for rows in stages if len(rows)]
+    assert len(stages) == (3 if n - len(splits.test) < 5000 else 4)
+    for earlier, later in itertools.pairwise(stages):
+        assert times[earlier].max() <= times[later].min()
+    assert 0.08 * n < len(splits.test) < 0.32 * n + 1
+    assert len(splits.parts) >= 1
+    assert (len(splits.confirm) > 0) == np.array_equal(splits.parts[0], splits.confirm)
+    for s in range(len(splits.parts)):
+        kept, held_out = splits.held_out(s)
+        assert len(kept) >= len(splits.train) // 3
+        assert len(held_out) > 0
+        assert not np.isin(held_out, kept).any()
+        assert times[kept].max() <= times[held_out].min()
+
+
+def test_rows_of_one_time_stay_together_where_that_changes_little():
+    days = np.repeat(np.arange(100.0), 10)
+    splits = make_splits(days, no_given(1000), "regression", 0, times=days)
+    stages = [splits.train, splits.val, splits.test]
+    assert [len(rows) for rows in stages] == [640, 160, 200]
+    for s in range(len(splits.parts)):
+        kept, held_out = splits.held_out(s)
+        assert days[kept].max() < days[held_out].min()
+    one = np.repeat([0.0, 1.0], [20, 980])
+    assert len(make_splits(one, no_given(1000), "regression", 0, times=one).test) == 200
+
+
+def test_given_splits_are_kept_with_time_and_groups():
+    kinds = np.repeat(["train", "test"], [200, 100])
+    targets, values = np.tile(["a", "b", "b"], 100), np.arange(300)[::-1]
+    for more in ({"times": values.astype(float)}, {"groups": values // 10}):
+        splits = make_splits(targets, kinds, "binary", 0, **more)
+        check(splits, 300)
+        assert np.array_equal(splits.test, np.arange(200, 300))

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autorecipe.data.tasks import choose_metric, class_indices, infer_target
+from autorecipe.data.tasks import (
+    class_indices,
+    has_labels,
+    infer_target,
+    join_labels,
+    label_matrix,
+    label_strata,
+    labels_of_flags,
+    split_labels,
+)
 from autorecipe.errors import InputError
 
 
@@ -50,7 +61,10 @@ def test_the_users_task_wins_where_it_fits():
         (np.tile(["a", "b"], 9), "regression", "'a'.*--target"),
         (np.tile(["a", "b", "c"], 9), "binary", "--task multiclass"),
         (np.tile(["a", "b", "c"], 9), "regresion", "did you mean 'regression'"),
-        (np.tile(["a", "b", "c"], 9), "multilabel", "not supported yet"),
+        (np.full(9, "a|b|a"), "mulilabel", "did you mean 'multilabel'"),
+        (np.tile(["", "a"], 9), "multilabel", "one label, 'a'"),
+        (np.full(9, "|"), "multilabel", "no labels"),
+        (np.asarray([f"a{i}|b{i}" for i in range(40)]), "auto", "--task multilabel"),
         (np.full(9, "a"), "auto", "only one value, 'a'"),
         (np.asarray([f"name{i}" for i in range(40)]), "auto", "too many for classes"),
     ],
@@ -60,11 +74,58 @@ def test_a_task_that_does_not_fit_is_refused(values, wanted, match):
         infer_target(values, wanted, "t")
 
 
-def test_metrics():
-    assert choose_metric("auto", "regression")[0] == "rmse"
-    assert choose_metric("auto", "binary")[0] == "accuracy"
-    assert choose_metric("macro_f1", "multiclass") == ("macro_f1", "as asked")
-    with pytest.raises(InputError, match="did you mean 'accuracy'"):
-        choose_metric("acuracy", "binary")
-    with pytest.raises(InputError, match=r"does not fit.*accuracy"):
-        choose_metric("rmse", "binary")
+NAMES = st.lists(st.text("abc 1", min_size=1, max_size=4).map(str.strip).filter(bool), max_size=4)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=20))
+def test_labels_split_and_join_back(rows):
+    sets = split_labels(["|".join(row) for row in rows])
+    assert sets == [tuple(sorted(set(row))) for row in rows]
+    assert split_labels(join_labels(sets)) == sets
+
+
+def test_labels_are_cleaned():
+    assert split_labels(["b| a|b|", "", "|"]) == [("a", "b"), (), ()]
+    target = infer_target(np.asarray(["b|a", "10", ""], dtype=object), "multilabel", "t")
+    assert (target.task, target.values.tolist(), target.classes) == ("multilabel", ["a|b", "10", ""], ("10", "a", "b"))
+
+
+def test_the_label_matrix_follows_the_order_of_the_labels():
+    found = label_matrix(np.asarray(["a|b", "", "b"]), ("b", "c", "a"))
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 0]]
+    with pytest.raises(InputError, match="label 'd' is not known"):
+        label_matrix(np.asarray(["d"]), ("a", "b"))
+
+
+def test_strata_are_common_sets_and_rare_labels():
+    values = np.asarray(["a"] * 30 + ["a|b"] * 25 + ["a|rare"] * 3 + [""] * 2)
+    found = label_strata(values)
+    assert found[0] == "a"
+    assert found[30] == "a|b"
+    assert found[56] == "rare"
+    assert found[-1] == ""
+
+
+@pytest.mark.parametrize("flags", [[[0, 1], [1, 1]], [[False, True], [True, True]], [[0.0, 1.0], [1.0, 1.0]]])
+def test_flags_are_labels(flags):
+    assert labels_of_flags(np.asarray(flags), ["x", "a"]).tolist() == ["a", "a|x"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "names", "match"),
+    [
+        ([[0, 2]], ["a", "b"], "holds '2'"),
+        ([[0, 1]], ["a", "a"], "different names"),
+        ([[0, 1]], ["a|b", "c"], "different names"),
+        ([[0, 1]], ["", "c"], "different names"),
+    ],
+)
+def test_what_is_no_flag_or_no_name_is_refused(flags, names, match):
+    with pytest.raises(InputError, match=match):
+        labels_of_flags(np.asarray(flags), names)
+
+
+def test_texts_that_look_like_labels():
+    assert has_labels(np.asarray(["a|b", "c|d", "e"]))
+    assert not has_labels(np.asarray(["a|b", "c", "e"]))

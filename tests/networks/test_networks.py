@@ -8,7 +8,7 @@ from torch import nn
 
 from autorecipe.errors import InputError
 from autorecipe.networks import FAMILIES, build, family, linear, mlp, num_params, resnet
-from autorecipe.networks.layers import PixelScale, ResidualBlock, TableInput, embedding_width
+from autorecipe.networks.layers import Dropout, PixelScale, ResidualBlock, TableInput, embedding_width
 from autorecipe.recipe import Block, NetworkSection, RegularizationSection
 from autorecipe.results import DatasetInfo
 
@@ -198,3 +198,28 @@ def test_an_unknown_family_is_an_input_error():
     with pytest.raises(InputError, match="did you mean 'resnet'"):
         family("resent")
     assert family("mlp") is FAMILIES["mlp"]
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.999])
+def test_dropout_keeps_the_mean_and_is_repeatable(rate):
+    dropout = Dropout(rate)
+    x = torch.ones(200_000, dtype=torch.float32)
+    torch.manual_seed(3)
+    first = dropout(x)
+    torch.manual_seed(3)
+    assert torch.equal(first, dropout(x))
+    assert not torch.equal(first, dropout(x))
+    share = float((first == 0).double().mean())
+    assert share == pytest.approx(min(255, max(1, round(256 * rate))) / 256, abs=0.005)
+    assert len(first.unique()) == 2
+    assert float(first.mean()) == pytest.approx(1, abs=0.1 if rate > 0.9 else 0.01)
+
+
+def test_dropout_is_off_in_evaluation_and_keeps_type_and_gradient():
+    x = torch.randn(7, 3, dtype=torch.bfloat16, requires_grad=True)
+    assert torch.equal(Dropout(0.5).eval()(x), x)
+    assert torch.equal(Dropout(0.0)(x), x)
+    out = Dropout(0.5)(x)
+    assert out.dtype == torch.bfloat16
+    out.sum().backward()
+    assert torch.equal(x.grad == 0, out == 0)

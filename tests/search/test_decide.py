@@ -6,8 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
+from autorecipe.data.metrics import METRICS, own_metric
 from autorecipe.search import decide
-from autorecipe.search.decide import Estimate, Evidence, error_of, estimate, mean_variance, pool, verdict
+from autorecipe.search.decide import Estimate, Evidence, error_of, estimate, mean_variance, pool, relative_gain, verdict
 
 differences = st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6).map(tuple)
 variances = st.floats(1e-8, 1e-2)
@@ -134,3 +135,23 @@ def test_the_variance_of_a_mean():
     values = np.array([1.0, 2.0, 4.0])
     assert mean_variance(values) == pytest.approx(values.var(ddof=1) / 3)
     assert mean_variance(values[:1]) == 0
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_the_error_of_every_metric_is_what_is_left_to_its_best(name):
+    best, way = METRICS[name].best, 1 if METRICS[name].higher else -1
+    assert error_of(name, best - way * 0.25) == pytest.approx(0.25)
+    assert error_of(name, best) == 1e-9
+    assert relative_gain(name, best - way * 0.4, best - way * 0.2) == pytest.approx(np.log(2))
+    assert relative_gain(name, best - way * 0.2, best - way * 0.4) == pytest.approx(-np.log(2))
+
+
+@given(st.floats(0.1, 1e4), st.floats(0.01, 0.5), st.booleans(), st.booleans())
+def test_a_gain_is_a_gain_where_nobody_knows_the_best_value(size, step, higher, negative):
+    def own(y_true, y_pred):
+        return 0.0
+
+    old = -size if negative else size
+    with own_metric((own, "maximize" if higher else "minimize")) as name:
+        assert relative_gain(name, old, old + step * size) * (1 if higher else -1) > 0
+        assert relative_gain(name, old, old - step * size) * (1 if higher else -1) < 0

@@ -138,3 +138,19 @@ def test_the_learning_rate_falls_with_the_steps(lr, measured, planned):
 
 def test_thirty_times_the_steps_want_half_of_the_learning_rate():
     assert lr_for_steps(0.009, 300, 9600) == pytest.approx(0.0045, rel=0.02)
+
+
+def test_embedded_numbers_are_slow_starters():
+    """A short trial that prefers plain numbers does not decide for the finish; a long one does."""
+    info = replace(Recipe(), {"data.modality": "table", "network.width": 64})
+    embedded = replace(info, {"network.embedding": "piecewise"})
+    prior = prior_gain(embedded, info, 80.0)
+    assert prior < 0
+    assert prior == -prior_gain(info, embedded, 80.0)
+    assert foresee(0.37, 0.05, prior, fading(1.6, 80.0)) < 0
+    assert foresee(0.37, 0.05, prior, fading(30.0, 800.0)) > 0
+
+
+def test_what_long_trials_measure_does_not_fade():
+    assert fading(100.0, 5000.0) == 1
+    assert fading(20.0, 600.0) == fading(20.0, 6000.0) < 1

@@ -5,9 +5,12 @@ from autorecipe.data.load import MODALITIES
 from autorecipe.errors import InputError
 from autorecipe.networks import FAMILIES
 from autorecipe.recipe import Recipe, field_names, replace
+from autorecipe.results import DatasetInfo
 from autorecipe.search.space import (
     LR_FACTOR,
     STAGE_NAMES,
+    StageSpace,
+    known_points,
     load_space,
     modality_of,
     shipped_path,
@@ -130,6 +133,47 @@ def test_a_regression_varies_no_label_smoothing(diabetes, iris):
     space = load_space("table").stages["regularize"]
     assert "regularization.label_smoothing" in varied(space, iris.info)
     assert "regularization.label_smoothing" not in varied(space, diabetes.info)
+
+
+def unequal_info(metric, counts=(90, 10), task="binary"):
+    names = tuple(map(str, range(len(counts))))
+    examples = {"train": 60, "val": 20, "confirm": 20, "test": 7}
+    return DatasetInfo("n", "table", task, "", metric, "", examples, classes=names, class_counts=counts)
+
+
+@pytest.mark.parametrize(
+    ("info", "offered"),
+    [
+        (unequal_info("macro_f1"), True),
+        (unequal_info("roc_auc"), True),
+        (unequal_info("accuracy"), False),
+        (unequal_info("log_loss"), False),
+        (unequal_info("macro_f1", (60, 40)), False),
+        (unequal_info("macro_f1", (50, 45, 5), "multiclass"), True),
+        (unequal_info("macro_f1", (50, 50, 95), "multilabel"), True),
+        (unequal_info("micro_f1", (50, 50, 95), "multilabel"), False),
+        (unequal_info("macro_f1", (50, 40, 60), "multilabel"), False),
+        (unequal_info("rmse", (), "regression"), False),
+    ],
+)
+def test_class_weights_are_tried_where_classes_are_unequal_and_count_alike(info, offered):
+    for modality in ("table", "image"):
+        stage = load_space(modality).stages["regularize"]
+        assert ("regularization.class_weights" in varied(stage, info)) == offered
+        assert ({"regularization.class_weights": 0.5} in known_points(stage, info)) == offered
+
+
+def test_known_points_that_change_nothing_here_are_left_out(diabetes):
+    stage = StageSpace(
+        vary={"regularization.label_smoothing": [0.0, 0.1], "regularization.dropout": [0.0, 0.1]},
+        known=(
+            {},
+            {"regularization.label_smoothing": 0.1},
+            {"regularization.dropout": 0.1, "regularization.label_smoothing": 0.1},
+            {"regularization.dropout": 0.1},
+        ),
+    )
+    assert known_points(stage, diabetes.info) == ({}, {"regularization.dropout": 0.1})
 
 
 @pytest.mark.parametrize("name", ["iris", "digits"])

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sklearn import metrics
 from torch import nn
 
+from autorecipe.data.metrics import METRICS
 from autorecipe.networks import build
 from autorecipe.recipe import FinishSection
-from autorecipe.results import DatasetInfo
+from autorecipe.results import DatasetInfo, TargetScale
 from autorecipe.training.evaluate import (
-    HIGHER_IS_BETTER,
     USUAL,
     all_scores,
     direction,
@@ -27,7 +27,7 @@ from autorecipe.training.evaluate import (
     views,
 )
 
-NUMBERS = DatasetInfo("n", "table", "regression", "", "rmse", "", {}, target_mean=50.0, target_std=4.0)
+NUMBERS = DatasetInfo("n", "table", "regression", "", "rmse", "", {}, target_scale=TargetScale(mean=50.0, std=4.0))
 
 
 def classes(count):
@@ -54,7 +54,7 @@ def test_class_metrics_are_scikit_learns(seed, count, outputs):
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, logits.argmax(1)))
     assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, chances, labels=range(outputs)), rel=1e-5)
     assert found["macro_f1"] == pytest.approx(
-        metrics.f1_score(truth, logits.argmax(1), average="macro", labels=range(outputs), zero_division=0)
+        metrics.f1_score(truth, logits.argmax(1), average="macro", zero_division=0)
     )
     wanted = (
         metrics.roc_auc_score(truth, chances[:, 1])
@@ -100,10 +100,10 @@ def test_unscale_is_the_users_unit():
 
 
 def test_directions_and_gains():
-    assert {m: direction(m) == "maximize" for m in HIGHER_IS_BETTER} == HIGHER_IS_BETTER
+    assert all((direction(name) == "maximize") == metric.higher for name, metric in METRICS.items())
     assert gain("accuracy", 0.9, 0.8) == pytest.approx(0.1)
     assert gain("rmse", 0.9, 0.8) == pytest.approx(-0.1)
-    assert {m for names in USUAL.values() for m in names} == set(HIGHER_IS_BETTER)
+    assert all(task in METRICS[name].tasks for task, names in USUAL.items() for name in names)
 
 
 class Sum(nn.Module):

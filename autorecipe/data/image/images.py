@@ -21,7 +21,7 @@ from autorecipe.data.image.measure import SAMPLE, Sample, check_resolution, choo
 from autorecipe.data.image.walk import SUFFIXES, is_image, look
 from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, name_of, path_of, target_array
-from autorecipe.data.tasks import Target, infer_target, regression_scale
+from autorecipe.data.tasks import Target, infer_target
 from autorecipe.errors import InputError, InputWarning
 from autorecipe.results import Finding
 
@@ -73,7 +73,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     images, reason = _bring_to_shape(pixels, options.resolution)
     target_name = options.target or "target"
     target = infer_target(y, options.task, target_name)
-    if target.classes:
+    if target.task in ("binary", "multiclass"):
         check_classes(target.values, name)
     names = tuple(map(str, range(len(images))))
     given = np.full(len(images), "", dtype="<U5")
@@ -173,10 +173,9 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     count = max(1, len(rows) * images.shape[1] * images.shape[2])
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # at least one grey level
-    task = raw.facts["task"]
     return {
         "modality": "image",
-        "task": task,
+        "task": raw.facts["task"],
         "target": raw.facts["target"],
         "classes": list(raw.facts["classes"]),
         "resolution": int(images.shape[1]),
@@ -185,7 +184,6 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
         "pixel_std": std.tolist(),
         "array_scale": raw.facts["array_scale"],
         "deep_range": raw.facts.get("deep_range"),
-        **regression_scale(raw.targets[rows], task),
     }
 
 

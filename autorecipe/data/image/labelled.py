@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autorecipe.data.image.labels import JOINER, LabelRows, read_rows
+from autorecipe.data.image.labels import LabelRows, read_rows
 from autorecipe.data.image.walk import Tree, look
-from autorecipe.data.tasks import ROWS_A_CLASS, Target, infer_target, sort_classes
+from autorecipe.data.tasks import ROWS_A_CLASS, SEPARATOR, Target, infer_target, label_target, split_labels
 from autorecipe.errors import InputError
 from autorecipe.results import Finding
 
@@ -149,24 +149,14 @@ def _unique(found: Sequence[tuple[str, int, int] | None], rows: LabelRows, path:
         other = first.setdefault(image[0], i)
         if other == i:
             files.append((*image, rows.labels[i]))
-        elif joined(split(rows.labels[i])) == joined(split(rows.labels[other])):
+        elif len(set(split_labels([rows.labels[i], rows.labels[other]]))) == 1:
             copies.append(i)
         else:
             raise InputError(
                 f"{path} names '{rows.files[i]}' in line {rows.lines[other]} as '{rows.labels[other]}' and in line "
-                f"{rows.lines[i]} as '{rows.labels[i]}'; leave one line, or join an image's labels by '{JOINER}'"
+                f"{rows.lines[i]} as '{rows.labels[i]}'; leave one line, or join an image's labels by '{SEPARATOR}'"
             )
     return sorted(files), copies
-
-
-def split(label: str) -> tuple[str, ...]:
-    """The labels of one image, sorted and each once."""
-    return tuple(sorted({part.strip() for part in label.split(JOINER)} - {""}))
-
-
-def joined(labels: Sequence[str]) -> str:
-    """The labels of one image as one text."""
-    return JOINER.join(labels)
 
 
 @dataclass(frozen=True)
@@ -193,11 +183,8 @@ def what_is_asked(labels: Sequence[str], wanted: str, where: str) -> Asked:
         InputError: no image has a label, or a number is infinite.
     """
     empty = np.array([not label for label in labels])
-    if wanted == "multilabel" or (wanted == "auto" and any(JOINER in label for label in labels)):
-        count = int(empty.sum())
-        text = f"images without a label in {where}: {count:,} of {len(labels):,}"
-        none = Finding("no_label", text, "they count as having none of the labels")
-        return Asked(True, False, np.ones(len(labels), dtype=bool), (none,) if count else ())
+    if wanted == "multilabel" or (wanted == "auto" and any(SEPARATOR in label for label in labels)):
+        return Asked(True, False, np.ones(len(labels), dtype=bool), ())
     missing = empty | np.array([label.lower() in _NOTHING for label in labels])
     rest = [label for label, gone in zip(labels, missing, strict=True) if not gone]
     numbers = bool(rest) and all(_NUMBER.fullmatch(label) for label in rest)
@@ -221,17 +208,8 @@ def target_of(labels: np.ndarray, asked: Asked, wanted: str, column: str) -> Tar
         InputError: a task that the labels do not fit.
     """
     if asked.multilabel:
-        sets = [split(label) for label in labels]
-        classes = sort_classes(sorted({label for labels in sets for label in labels}))
-        if len(classes) < 2:
-            raise InputError(
-                f"'{column}' has {len(classes)} label in {len(sets):,} images; the task multilabel needs two or more, "
-                f"joined by '{JOINER}', such as 'cat{JOINER}dog'"
-            )
-        values = np.empty(len(sets), dtype=object)
-        values[:] = [joined(labels) for labels in sets]
-        reason = "as asked" if wanted == "multilabel" else f"labels in '{column}' are joined by '{JOINER}'"
-        return Target("multilabel", reason, values, classes)
+        joined = f"labels in '{column}' are joined by '{SEPARATOR}'"
+        return label_target(labels, column, "as asked" if wanted == "multilabel" else joined)
     known = ""
     if asked.numbers and wanted == "auto":
         distinct = len(np.unique(labels))

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autorecipe.data.tasks import SEPARATOR
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.results import Finding
 
 NAME = "labels.csv"
-JOINER = "|"
-"""Between the labels of an image that has several."""
 _MARKS = ",;\t"
 _LONGEST = 200
 """Characters of the longest label: more is text, or a quotation mark that is missing."""
@@ -88,7 +87,7 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
             )
         if not fields[file_column]:
             raise InputError(f"{path}, line {line} names no file; write the image's name or remove the line")
-        longest = max(fields[label_column].split(JOINER), key=len)
+        longest = max(fields[label_column].split(SEPARATOR), key=len)
         if len(longest) > _LONGEST:
             raise InputError(
                 f"{path}, line {line}: a label of {len(longest):,} characters ({longest[:30]}...), more than "

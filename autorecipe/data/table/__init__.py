@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
+from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source, Splits
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, path_of
 from autorecipe.data.table.files import table_files
+from autorecipe.results import Finding
 
 
 def detect(source: Source) -> str | None:
@@ -71,6 +72,13 @@ def preview(raw: Raw, path: Path) -> None:
     """A table has no picture; nothing is written."""
 
 
-TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview)
+def examine(raw: Raw, preprocess: dict[str, Any], splits: Splits) -> list[Finding]:
+    """What the columns are and what became of them; see `autorecipe.data.table.examine`."""
+    from autorecipe.data.table.examine import examine as function
+
+    return function(raw, preprocess, splits)
+
+
+TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview, examine)
 
 __all__ = ["TABLE"]

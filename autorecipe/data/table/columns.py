@@ -1,24 +1,24 @@
-"""What each column of a table is, and its scaling: learned from the training rows alone."""
+"""What becomes of each column of a table, and its scaling: learned from the training rows alone."""
 
-import re
+import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from autorecipe.data.modality import Raw
-from autorecipe.data.table.encode import as_dates, as_numbers, factorize, looks_numeric
-from autorecipe.data.tasks import regression_scale
+from autorecipe.data.table.cells import HUGE, as_numbers, as_truth, factorize, value_text
+from autorecipe.data.table.dates import as_dates, date_parts
+from autorecipe.data.table.kinds import Kind, column_kind, looks_like_identifier
+from autorecipe.data.table.words import learn_words, text_features
 from autorecipe.errors import InputError
 
-MOST_CODES = 1000
-"""Most values of a category with a code of their own."""
-_ID_NAME = re.compile(
-    r"(id|idx|index)s?|row[_. ]?(id|index|name|num|number|nr|no)s?|unnamed: ?\d+|"
-    r".*[_. -](id|uuid|guid)|(id|uuid|guid)[_. -].*|uuid|guid",
-    re.I,
-)
-_ID_CAMEL = re.compile(r".*[a-z](Id|ID)")
+MOST_VALUES = 1000
+"""Most values of a category with a code of their own; the others share one."""
+MOST_TEXTS = 20_000
+"""Rows that the words of a text column are learned from, evenly spread over all."""
+FEWEST_ROWS = 2
+"""A value with fewer training rows shares the code of the rare ones."""
 _NORMAL_IQR = 1.3489795
 """Interquartile range of a normal distribution in standard deviations."""
 
@@ -32,126 +32,171 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     frame = raw.inputs.iloc[rows]
     columns: list[dict[str, Any]] = []
     dropped: list[dict[str, str]] = []
+    first_with: dict[str, str] = {}
+    asked = dict.fromkeys(raw.facts.get("drop", ()), ("asked", "was left out as asked"))
+    if raw.facts.get("group"):
+        asked.setdefault(raw.facts["group"], ("group", "says which rows belong together"))
+    names = [name for name in frame.columns if name not in asked or name in raw.facts["keep"]]
+    kinds = {name: column_kind(frame[name]) for name in names}
+    decimal = table_decimal(list(kinds.values()))
     for name in frame.columns:
-        found, why = fit_column(frame[name], keep=name in raw.facts["keep"])
+        if name not in kinds:
+            dropped.append({"name": name, "kind": asked[name][0], "found": asked[name][1]})
+            continue
+        keep = name in raw.facts["keep"]
+        found, why, digest = fit_column(frame[name], kinds[name], decimal, keep)
+        if found and not keep and digest in first_with:
+            found, why = [], {"kind": "duplicate", "found": f"says the same as '{first_with[digest]}' in every row"}
+        if found:
+            first_with.setdefault(digest, name)
         columns += found
         if why:
             dropped.append({"name": name, **why})
     if not columns:
         shown = "; ".join(f"'{column['name']}' {column['found']}" for column in dropped[:5])
         raise InputError(f"no column of '{raw.name}' can be learned from: {shown}. --keep COL keeps an identifier")
-    task = raw.facts["task"]
     return {
         "modality": "table",
-        "task": task,
+        "task": raw.facts["task"],
         "target": raw.facts["target"],
         "classes": list(raw.facts["classes"]),
         "inputs": list(frame.columns),
         "columns": columns,
+        "cardinalities": [_cardinality(column) for column in columns if column["kind"] in ("truth", "category")],
         "dropped": dropped,
-        **regression_scale(raw.targets[rows], task),
     }
 
 
-def fit_column(series: pd.Series, keep: bool) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def table_decimal(kinds: list[Kind]) -> str:
+    """What `1,234` means where a column does not show it: what the other columns of the table show."""
+    marks = {kind.decimal for kind in kinds}
+    return "," if "," in marks and "." not in marks else "."
+
+
+def fit_column(
+    series: pd.Series, kind: Kind, decimal: str, keep: bool
+) -> tuple[list[dict[str, Any]], dict[str, str], str]:
     """The features of one column, or why it is dropped.
 
     Returns:
-        entries of `preprocess["columns"]` (a date has one for each part that varies) and, for a
-        dropped column, `kind` and `found`; one of the two is empty.
+        entries of `preprocess["columns"]` (a date has one for each part that varies); for a dropped
+        column `kind` and `found`; one of the two is empty.  And a digest that columns share which say
+        the same of every row.
     """
     name = str(series.name)
-    kind = column_kind(series)
-    codes, texts = factorize(series)
-    if len(texts) + bool(np.any(codes < 0)) <= 1:
-        what = f"has one value, '{texts[0]}'" if texts else "has no values"
-        return [], {"kind": "constant", "found": f"{what}, in all {len(series):,} training rows"}
-    if not keep and kind != "date" and looks_like_identifier(series, kind, len(texts)):
-        return [], {
-            "kind": "identifier",
-            "found": f"has {len(texts):,} distinct values in {len(series):,} training rows "
-            "and looks like an identifier",
-        }
-    if kind == "number":
-        return [number_column(name, as_numbers(series))], {}
-    if kind == "date":
-        parts = [
-            {**number_column(name, values), "kind": "date", "part": part}
-            for part, values in as_dates(series).items()
-            if len(np.unique(values[np.isfinite(values)])) > 1
-        ]
-        # A missing value is one signal, not one a part.
-        parts = [{**entry, "missing": entry["missing"] and i == 0} for i, entry in enumerate(parts)]
-        return parts, {} if parts else {"kind": "constant", "found": "has no date part that varies"}
-    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
-    common = [i for i in np.argsort(-counts, kind="stable")[:MOST_CODES] if counts[i] >= (1 if keep else 2)]
+    mark = kind.decimal if kind.decimal in (".", ",") else decimal
+    values = as_numbers(series, mark) if kind.name == "number" else None
+    codes, texts = factorize(series) if values is None else (pd.factorize(values)[0], [])
+    why = _useless(series, kind, values, codes, keep)
+    if why:
+        return [], why, ""
+    if values is not None:
+        return [{"kind": "number", **number_column(name, values), "decimal": mark}], {}, _digest("number", values)
+    if kind.name == "truth":
+        return [{"name": name, "kind": "truth"}], {}, _digest("codes", _in_order(as_truth(series)))
+    if kind.name == "date":
+        dates = date_parts(as_dates(series, kind.format))
+        return *_date_columns(name, dates, kind), _digest("date", dates["elapsed"])
+    if kind.name == "text":
+        return [_text_column(name, codes, texts)], {}, _digest("text" + "\0".join(texts), codes)
+    counts = np.bincount(codes[codes >= 0])
+    enough = 1 if keep else FEWEST_ROWS
+    common = [i for i in np.argsort(-counts, kind="stable")[:MOST_VALUES].tolist() if counts[i] >= enough]
     if not common:
-        return [], {"kind": "unrepeated", "found": f"has {len(texts):,} values and none of them twice"}
-    return [{"name": name, "kind": "category", "values": sorted(texts[i] for i in common)}], {}
+        return [], {"kind": "unrepeated", "found": f"has {len(texts):,} values and none of them twice"}, ""
+    entry = {
+        "name": name,
+        "kind": "category",
+        "values": sorted(texts[i] for i in common),
+        "rare": len(common) < len(texts),
+    }
+    return [entry], {}, _digest("codes", _in_order(codes))
 
 
-def column_kind(series: pd.Series) -> str:
-    """`number`, `date` or `category`.
-
-    Raises:
-        InputError: the column holds lists or other objects that are no values.
-    """
-    if isinstance(series.dtype, pd.CategoricalDtype) or series.dtype.kind == "b":
-        return "category"
-    if series.dtype.kind in "iufm":
-        return "number"
-    if series.dtype.kind == "M":
-        return "date"
-    if series.dtype.kind == "c":
-        raise InputError(f"column '{series.name}' holds complex numbers; split them into two columns")
-    if looks_numeric(series):
-        return "number"
-    sample = series.dropna().head(50)
-    if len(sample) and sample.astype(str).str.match(r"\d{4}-\d{2}-\d{2}([ T]|$)").all():
-        dates = as_dates(series)["year"]
-        if np.isfinite(dates).sum() >= 0.95 * series.notna().sum():
-            return "date"
-    return "category"
-
-
-def looks_like_identifier(series: pd.Series, kind: str, distinct: int) -> bool:
-    """Whether a column only tells its rows apart.
-
-    All values differ, none is missing, and: the name says so; or they are texts; or whole numbers
-    that count the rows, follow their order, or still all differ in a thousand rows.  Whole numbers
-    that merely all differ in a few hundred rows are left: populations and prices do.
-    """
-    rows = len(series)
-    if distinct < rows or rows < 5:
-        return False
-    name = str(series.name).strip()
-    if kind == "number":
-        values = as_numbers(series)
-        if not np.all(values == np.round(values)):
-            return False
-        if _ID_NAME.fullmatch(name) or _ID_CAMEL.fullmatch(name):
-            return True
-        if series.dtype.kind == "f" or rows < 50:
-            return False
-        steps = np.diff(values)
-        in_order = bool(np.all(steps > 0) or np.all(steps < 0))
-        return in_order or bool(np.ptp(values) <= 2 * rows) or rows >= 1000
-    return rows >= 50 or bool(_ID_NAME.fullmatch(name) or _ID_CAMEL.fullmatch(name))
+def _useless(series: pd.Series, kind: Kind, values: np.ndarray | None, codes: np.ndarray, keep: bool) -> dict[str, str]:
+    """Why nothing can be learned from a column: `kind` and `found`; empty if something can."""
+    rows, counts = len(series), np.bincount(codes + 1)  # of the missing ones first
+    top, distinct = int(counts.argmax()), len(counts) - 1
+    shown = "no value"
+    if top:
+        shown = f"one value, '{value_text(series.iloc[int(np.flatnonzero(codes == top - 1)[0])])}',"
+    others = rows - int(counts[top])
+    if not others:
+        return {"kind": "constant", "found": f"has {shown} in all {rows:,} training rows"}
+    if keep:
+        return {}
+    if others <= max(1, min(10, rows // 1000)):
+        return {"kind": "near_constant", "found": f"has {shown} in all but {others} of {rows:,} training rows"}
+    whole = series.dtype.kind != "f"
+    if kind.name in ("number", "category") and looks_like_identifier(str(series.name), values, whole, distinct, rows):
+        what = f"has {distinct:,} distinct values in {rows:,} training rows and looks like an identifier"
+        return {"kind": "identifier", "found": what}
+    return {}
 
 
 def number_column(name: str, values: np.ndarray) -> dict[str, Any]:
-    """Median and scale of a numeric column.
+    """Median and scale of a numeric column, and whether it has gaps."""
+    median, scale = _scale(values)
+    return {"name": name, "median": median, "scale": scale, "missing": bool(np.isnan(values).any())}
+
+
+def _scale(values: np.ndarray) -> tuple[float, float]:
+    """Median and scale of numbers [N] with gaps.
 
     Robust scaling (RealMLP; Holzmueller et al. 2024, section 3): the interquartile range, half the
     range if that is 0, nothing if that is 0 too; here in units of a normal's standard deviation.
     """
-    finite = values[np.isfinite(values)]
-    low, first, median, third, high = np.quantile(finite, (0, 0.25, 0.5, 0.75, 1)) if len(finite) else np.zeros(5)
+    finite = values[np.abs(values) < HUGE]
+    if not len(finite):
+        return 0.0, 1.0
+    low, first, median, third, high = np.quantile(finite, (0, 0.25, 0.5, 0.75, 1))
     spread = (third - first) / _NORMAL_IQR or (high - low) / 2
-    return {
-        "name": name,
-        "kind": "number",
-        "median": float(median),
-        "scale": float(1 / spread) if spread > 1e-150 else 0.0,
-        "missing": len(finite) < len(values),
-    }
+    return float(median), float(1 / spread) if spread > 1 / HUGE else 1.0 if len(finite) < len(values) else 0.0
+
+
+def _text_column(name: str, codes: np.ndarray, texts: list[str]) -> dict[str, Any]:
+    known = codes[codes >= 0]
+    some, rows = np.unique(known[:: -(-len(known) // MOST_TEXTS)], return_inverse=True)
+    seen = [texts[i] for i in some]
+    learned = learn_words(seen)
+    features = text_features(seen, learned)[rows.reshape(-1)]
+    scales = [list(_scale(column)) for column in features.T]
+    return {"name": name, "kind": "text", **learned, "scales": scales, "missing": bool(np.any(codes < 0))}
+
+
+def _date_columns(name: str, dates: dict[str, np.ndarray], kind: Kind) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    parts = [
+        {
+            "kind": "date",
+            **number_column(name, values),
+            "part": part,
+            "format": kind.format,
+            "ambiguous": kind.ambiguous,
+        }
+        for part, values in dates.items()
+        if _varies(values)
+    ]
+    # A missing value is one signal, not one a part.
+    parts = [{**entry, "missing": entry["missing"] and i == 0} for i, entry in enumerate(parts)]
+    return parts, {} if parts else {"kind": "constant", "found": "has no date part that varies"}
+
+
+def _varies(values: np.ndarray) -> bool:
+    known = values[~np.isnan(values)]
+    return len(known) > 0 and bool(known.max() - known.min() > 1e-9)
+
+
+def _in_order(codes: np.ndarray) -> np.ndarray:
+    """The codes numbered anew as they first appear: equal for columns that differ in their words alone."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    found: np.ndarray = np.argsort(np.argsort(first))[inverse].astype(np.int64)
+    return found
+
+
+def _digest(kind: str, values: np.ndarray) -> str:
+    return hashlib.sha256(kind.encode(errors="surrogatepass") + np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _cardinality(column: dict[str, Any]) -> int:
+    """Codes of a column: one for a missing value, one for each value, one for rare ones if there are any."""
+    return 3 if column["kind"] == "truth" else 1 + len(column["values"]) + column["rare"]

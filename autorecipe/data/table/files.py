@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorecipe.data.table.delimited import read_delimited
 from autorecipe.errors import InputError
+from autorecipe.results import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
-DELIMITERS = ",;\t|"
+PARQUET = (".parquet", ".pq")
+SUFFIXES = (*(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")), *PARQUET)
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -50,75 +51,44 @@ def table_files(path: Path) -> list[tuple[Path, str]]:
     return sorted(found, key=lambda item: ("train", "val", "test").index(item[1]))
 
 
-def read_file(path: Path) -> pd.DataFrame:
-    """A table file as a DataFrame with text column names.
+def read_file(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
+    """A table file as a DataFrame with text column names, and what the user should know about the file.
 
     Raises:
-        InputError: it is empty, damaged, not UTF-8, or has a column name twice.
+        InputError: it is empty, damaged, ragged, or has a column name twice.
     """
+    if not path.name.lower().endswith(PARQUET):
+        frame, findings = read_delimited(path)
+        return with_text_names(frame, str(path)), findings
     import pandas as pd
+    import pyarrow as pa
 
     try:
-        if path.name.lower().endswith((".parquet", ".pq")):
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(
-                path, sep=delimiter(path), encoding="utf-8-sig", skipinitialspace=True, low_memory=False
-            )
-    except UnicodeDecodeError as error:
-        raise InputError(_encoding_error(path)) from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path} is empty") from error
-    except (pd.errors.ParserError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a table: {str(error).strip()}") from error
-    return with_text_names(frame, str(path))
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as a Parquet file: {_first_line(error)}") from error
+    return with_text_names(frame, str(path)), []
 
 
 def with_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """The frame with str column names and rows numbered from 0.
 
     Raises:
-        InputError: a column name is there twice.
+        InputError: it has no rows or columns, or a column name is there twice.
     """
     names = [str(name) for name in frame.columns]
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if not len(frame) or not names:
+        raise InputError(f"{where} has {len(names)} columns and {len(frame)} rows; there is nothing to read")
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InputError(f"{where} has the column '{twice[0]}' more than once; give each column a name of its own")
+        shown = ", ".join(f"'{name}'" for name in twice[:5]) + (", ..." if len(twice) > 5 else "")
+        raise InputError(
+            f"{where} has the column{'s' * (len(twice) > 1)} {shown} more than once; give each column a name of its own"
+        )
     frame = frame.reset_index(drop=True)
     frame.columns = names
     return frame
 
 
-def delimiter(path: Path) -> str:
-    """The delimiter of a text table: a tab for TSV, else what cuts the first lines into most fields."""
-    if path.name.lower().endswith((".tsv", ".tsv.gz")):
-        return "\t"
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = [line for _, line in zip(range(5), file, strict=False)]
-
-    def fields(mark: str) -> int:
-        try:
-            return min((len(row) for row in csv.reader(lines, delimiter=mark) if row), default=1)
-        except csv.Error:
-            return 1
-
-    return max(DELIMITERS, key=fields)  # the first of equals: the comma
-
-
-def _encoding_error(path: Path) -> str:
-    """Where a file stops being UTF-8, and how to convert it."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as file:
-        data = file.read()
-    try:
-        data.decode("utf-8-sig")
-        place = "somewhere"
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        place = f"at byte {error.start:,} (line {line:,}): 0x{data[error.start]:02x}"
-    encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
-    return (
-        f"{path} is not UTF-8 {place}. To convert it, if it is {encoding}: "
-        f"iconv -f {encoding} -t UTF-8 {path.name} > utf8-{path.name}"
-    )
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,7 @@
 """Read a table: its files, its target, its task."""
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,20 @@ import pandas as pd
 
 from autorecipe.data.modality import Progress, Raw, ReadOptions, Source
 from autorecipe.data.sources import arrays_of, bundled_of, is_frame, name_of, path_of, target_array
-from autorecipe.data.table.encode import as_numbers, factorize, looks_numeric
+from autorecipe.data.table.cells import as_numbers, factorize
 from autorecipe.data.table.files import is_table, read_file, table_files, with_text_names
-from autorecipe.data.tasks import infer_target
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.data.table.targets import (
+    choose_target,
+    label_sets,
+    label_texts,
+    missing_target,
+    target_columns,
+    target_values,
+    time_values,
+)
+from autorecipe.data.tasks import Target, infer_target
+from autorecipe.errors import InputError, InputWarning, did_you_mean
 from autorecipe.results import Finding
-
-USUAL_TARGETS = ("target", "label", "class", "y")
 
 
 def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
@@ -27,34 +35,89 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     progress("reading the table", 0.0)
     findings: list[Finding] = []
     name, frame, target, given, names = _open(source, options, findings)
-    for column in options.keep:
-        if column not in frame.columns:
-            raise InputError(f"--keep names no column: '{column}': {did_you_mean(column, frame.columns)}")
-    values, known = _target_values(frame[target])
-    if not known.all():
-        missing = int(np.sum(~known))
-        findings.append(
-            Finding("missing_target", f"{missing:,} of {len(known):,} rows have no '{target}'", "they were left out")
-        )
-        frame, values, given = frame[known].reset_index(drop=True), values[known], given[known]
-        names = [name for name, there in zip(names, known, strict=True) if there]
-    listed = isinstance(frame[target].dtype, pd.CategoricalDtype)
-    task = infer_target(values, options.task, target, f"'{target}' is a column of categories" if listed else "")
-    inputs = frame.drop(columns=[target])
+    labels = target_columns(frame, target)
+    _check_options(frame, labels, options)
+    several = len(labels) > 1
+    if several and options.task not in ("auto", "multilabel"):
+        raise InputError(f"{len(labels)} targets are multilabel, not {options.task}; name one column with --target")
+    if several:
+        values, there = label_sets(frame, labels)
+    else:
+        values, there = (label_texts if options.task == "multilabel" else target_values)(frame[target])
+    findings += missing_target(target, there)
+    times = None if options.time is None else time_values(frame[options.time], findings)
+    if times is not None:
+        there = there & ~np.isnan(times)
+    if not there.all():
+        frame, values, given = frame[there].reset_index(drop=True), values[there], given[there]
+        times = None if times is None else times[there]
+        names = [name for name, kept in zip(names, there, strict=True) if kept]
+    if several:
+        task = Target("multilabel", f"{len(labels)} columns are the target", values, tuple(labels))
+    else:
+        listed = isinstance(frame[target].dtype, pd.CategoricalDtype)
+        task = infer_target(values, options.task, target, f"'{target}' is a column of categories" if listed else "")
+    groups = None
+    if options.group is not None:
+        groups = np.unique(factorize(frame[options.group])[0], return_inverse=True)[1].reshape(-1)
+        findings.append(_grouping(options.group, groups, given, frame[options.group]))
+    inputs = frame.drop(columns=labels)
     if not len(inputs.columns):
         raise InputError(f"'{name}' has no column beside the target '{target}'")
     findings += _missing_values(inputs)
-    digest = table_digest(inputs, task.values)
     facts = {
         "task": task.task,
         "task_reason": task.reason,
         "classes": task.classes,
         "target": target,
         "keep": options.keep,
-        "digest": digest,
+        "drop": options.drop,
+        "group": options.group or "",
+        "time": options.time or "",
+        "digest": table_digest(inputs.drop(columns=list(options.drop)), task.values),
     }
     progress("reading the table", 1.0)
-    return Raw("table", name, inputs, task.values, names, given, facts, tuple(findings))
+    return Raw("table", name, inputs, task.values, names, given, facts, tuple(findings), groups, times)
+
+
+def _check_options(frame: pd.DataFrame, labels: list[str], options: ReadOptions) -> None:
+    """Refuse options that name no column, the target, or one column for two things."""
+    named = {
+        "keep": options.keep,
+        "drop": options.drop,
+        "group": () if options.group is None else (options.group,),
+        "time": () if options.time is None else (options.time,),
+    }
+    for option, columns in named.items():
+        for column in columns:
+            if column not in frame.columns:
+                raise InputError(f"--{option} names no column: '{column}': {did_you_mean(column, frame.columns)}")
+            if column in labels:
+                raise InputError(f"--{option} '{column}' is the target; name another column, or another --target")
+    both = set(options.keep) & set(options.drop)
+    if both:
+        raise InputError(f"--keep and --drop both name '{min(both)}'; leave one of them out")
+    if options.group is not None and options.time is not None:
+        raise InputError(
+            f"--group {options.group} and --time {options.time}: splits either keep groups together or follow time; "
+            "choose what the model will face, new groups or later rows"
+        )
+
+
+def _grouping(column: str, groups: np.ndarray, given: np.ndarray, series: pd.Series) -> Finding:
+    """How many groups there are, and which of them the given splits divide."""
+    sizes = np.bincount(groups)
+    gaps = int(series.isna().sum())
+    ranks = f"{len(sizes):,} groups by '{column}', of {sizes.min():,} to {sizes.max():,} rows"
+    ranks += f"; {gaps:,} rows without one are a group together" if gaps else ""
+    outside = np.unique(groups[(given == "test") | (given == "val")])
+    divided = int(np.isin(outside, groups[(given != "test") & (given != "val")]).sum())
+    if divided:
+        found = f"{ranks}; {divided:,} of them are in train and in a given test or val as well"
+        return Finding(
+            "groups", found, "the given splits stay; scores flatter the model", "give other files", warn=True
+        )
+    return Finding("groups", ranks, "no group is on both sides of a split; the column is no input")
 
 
 def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], pd.DataFrame]:
@@ -70,7 +133,9 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     elif path is not None:
         if path.is_dir() or not is_table(path):
             raise InputError(f"{path} is no CSV, TSV or Parquet file")
-        frame = read_file(path)
+        frame, found = read_file(path)
+        for finding in found:
+            warnings.warn(f"{finding.found}; {finding.done}", InputWarning, stacklevel=2)
     else:
         arrays = arrays_of(source)
         if arrays is None or not (is_frame(arrays[0]) or arrays[0].ndim == 2):
@@ -85,6 +150,17 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
                 )
             X = _frame_of_array(X, columns)
         frame = with_text_names(X, "the DataFrame")
+    labels = preprocess["classes"] if preprocess["task"] == "multilabel" else ()
+    expected = {*preprocess["inputs"], preprocess["target"], *labels}
+    extra = [name for name in frame.columns if name not in expected]
+    if extra:
+        shown = ", ".join(f"'{name}'" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
+        were = (
+            "column was not there in training and is"
+            if len(extra) == 1
+            else "columns were not there in training and are"
+        )
+        warnings.warn(f"{len(extra)} {were} ignored: {shown}", InputWarning, stacklevel=2)
     return list(map(str, range(len(frame)))), frame
 
 
@@ -92,15 +168,15 @@ def table_digest(frame: pd.DataFrame, targets: np.ndarray) -> str:
     """SHA-256 of a table's column names and values: the same from CSV, Parquet or a DataFrame."""
     digest = hashlib.sha256()
     for name in frame.columns:
-        digest.update(f"\0{name}\0".encode(errors="surrogateescape"))
+        digest.update(f"\0{name}\0".encode(errors="surrogatepass"))
         series = frame[name]
         if series.dtype.kind in "biuf":
             digest.update(as_numbers(series).tobytes())
         else:
             codes, texts = factorize(series)
-            digest.update(codes.astype(np.int64).tobytes() + "\0".join(texts).encode(errors="surrogateescape"))
+            digest.update(codes.astype(np.int64).tobytes() + "\0".join(texts).encode(errors="surrogatepass"))
     texts = targets.tolist()
-    digest.update("\0".join(map(str, texts)).encode(errors="surrogateescape"))
+    digest.update("\0".join(map(str, texts)).encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
@@ -112,13 +188,14 @@ def _open(
     path = path_of(source)
     if bundled is not None:
         frame, target = _bundled(bundled)
-        target = _choose_target(frame, options.target or target, bundled, findings)
+        target = choose_target(frame, options.target or target, bundled, findings)
         return bundled, frame, target, *_one_split(frame)
     if path is not None:
         files = table_files(path)
         if len(files) == 1:
-            frame = read_file(files[0][0])
-            target = _choose_target(frame, options.target, files[0][0].name, findings)
+            frame, found = read_file(files[0][0])
+            findings += found
+            target = choose_target(frame, options.target, files[0][0].name, findings)
             return name_of(path), frame, target, *_one_split(frame)
         return name_of(path), *_read_splits(path, files, options.target, findings)
     arrays = arrays_of(source)
@@ -128,7 +205,7 @@ def _open(
     if y is None:
         if not is_frame(X):
             raise InputError(f"a table of shape {X.shape} came without targets; give (X, y)")
-        target = _choose_target(frame, options.target, "the data", findings)
+        target = choose_target(frame, options.target, "the data", findings)
         return "data", frame, target, *_one_split(frame)
     target = options.target or str(getattr(y, "name", None) or "target")
     if target in frame.columns and options.target is None:
@@ -147,13 +224,16 @@ def _read_splits(
     path: Path, files: list[tuple[Path, str]], wanted: str | None, findings: list[Finding]
 ) -> tuple[pd.DataFrame, str, np.ndarray, list[str]]:
     """Put `train.*`, `val.*` and `test.*` under one another."""
-    train = read_file(files[0][0])
-    target = _choose_target(train, wanted, files[0][0].name, findings)
+    train, found = read_file(files[0][0])
+    findings += found
+    target = choose_target(train, wanted, files[0][0].name, findings)
     frames, given = [train], ["train"] * len(train)
     names = [f"{files[0][0].name}:{row}" for row in range(len(train))]
     for file, split in files[1:]:
-        frame = read_file(file)
-        if target not in frame.columns:
+        frame, found = read_file(file)
+        findings += found
+        labels = target_columns(train, target)
+        if not set(labels) & set(frame.columns):
             findings.append(
                 Finding(
                     "unlabelled_file",
@@ -177,53 +257,18 @@ def _read_splits(
     return whole, target, np.asarray(given, dtype="<U5"), names
 
 
-def _choose_target(frame: pd.DataFrame, wanted: str | None, where: str, findings: list[Finding]) -> str:
-    columns = list(frame.columns)
-    shown = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
-    if wanted is not None:
-        if wanted not in columns:
-            near = did_you_mean(wanted, columns)
-            raise InputError(
-                f"{where} has no column '{wanted}': {near if near.startswith('did') else 'columns: ' + shown}"
-            )
-        return wanted
-    usual = [name for word in USUAL_TARGETS for name in columns if name.lower() == word]
-    if not usual:
-        raise InputError(f"which column of {where} is to be predicted? Name it with --target COL; columns: {shown}")
-    findings.append(Finding("target", f"column '{usual[0]}' looks like the target", "it is the target", "--target COL"))
-    return usual[0]
-
-
-def _target_values(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The targets as a plain array [N], and which of them are there: bool [N]."""
-    if series.dtype.kind == "M":
-        raise InputError(f"the target '{series.name}' holds dates; predict a number or a class instead (--target COL)")
-    known = series.notna().to_numpy()
-    if series.dtype.kind in "iufb" or looks_numeric(series):
-        if series.dtype.kind == "b" or (series.dtype.kind not in "iuf" and _all_bool(series[known])):
-            return series.astype(object).to_numpy(), known
-        numbers = as_numbers(series)
-        return numbers, np.isfinite(numbers)
-    codes, texts = factorize(series)
-    known = known & (codes >= 0)
-    return np.asarray([*texts, ""], dtype=str)[codes], known
-
-
-def _all_bool(series: pd.Series) -> bool:
-    return bool(series.map(lambda value: isinstance(value, (bool, np.bool_))).all())
-
-
 def _missing_values(inputs: pd.DataFrame) -> list[Finding]:
     counts = inputs.isna().sum()
     counts = counts[counts > 0].sort_values(ascending=False, kind="stable")
     if not len(counts):
         return []
-    shown = ", ".join(f"'{name}' {int(count):,}" for name, count in counts.head(5).items())
+    shown = ", ".join(f"'{name}' {int(n):,} ({n / len(inputs):.1%})" for name, n in counts.head(5).items())
     more = ", ..." if len(counts) > 5 else ""
     return [
         Finding(
             "missing_values",
-            f"{len(counts)} of {len(inputs.columns)} columns miss values in {len(inputs):,} rows: {shown}{more}",
+            f"{len(counts)} of {len(inputs.columns)} columns miss{'es' * (len(counts) == 1)} values, "
+            f"in {len(inputs):,} rows: {shown}{more}",
             "a missing number is the median and a signal of its own; a missing category is a code of its own",
         )
     ]

@@ -1,0 +1,55 @@
+"""How much of a difference between two models' scores is the choice of the examples that were scored."""
+
+import numpy as np
+
+from autorecipe.results import DatasetInfo
+from autorecipe.training.evaluate import decide_classes, gain, loss_of_each, predicted_values, score, unscale
+
+GROUPS = 40
+"""Groups of examples left out in turn: the estimated variance is then right to about a fifth."""
+
+
+def example_gains(metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """Values whose mean is the gain of `new` over `old`, and whose variance of the mean is the gain's.
+
+    The examples' own gains where the metric is a mean over examples (accuracy, losses), float [N]; and by the
+    delta method for rmse and r2.  For all others the pseudo-values of a jackknife that leaves out one of 40
+    groups of examples in turn (Quenouille 1956; Shao and Wu 1989 for groups), float [40].
+
+    Args:
+        metric: a name of `METRICS`.
+        targets: of the scored examples.
+        old: outputs [N, O] of one model.
+        new: outputs [N, O] of the other, on the same examples.
+        info: the task and the scale of the target.
+    """
+    if info.task == "regression" and metric in ("mae", "mean_squared_error", "rmse", "r2"):
+        truth = unscale(targets, info)
+        before, after = (np.abs(truth - predicted_values(outputs, info)) for outputs in (old, new))
+        if metric == "mae":
+            return np.asarray(before - after)
+        squares = np.asarray(before**2 - after**2)
+        if metric == "rmse":
+            return np.asarray(squares / (np.sqrt((before**2).mean()) + np.sqrt((after**2).mean()) + 1e-12))
+        return squares if metric == "mean_squared_error" else np.asarray(squares / max(float(truth.var()), 1e-12))
+    if metric == "log_loss":
+        return np.asarray(loss_of_each(targets, old, info) - loss_of_each(targets, new, info))
+    if metric in ("accuracy", "hamming_loss"):
+        wrong = [decide_classes(outputs, info.task) != targets for outputs in (old, new)]
+        if info.task == "multilabel":
+            wrong = [w.any(1) if metric == "accuracy" else w.mean(1) for w in wrong]
+        return np.asarray(wrong[0].astype(float) - wrong[1].astype(float))
+    return _pseudo_values(metric, targets, old, new, info)
+
+
+def _pseudo_values(metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    def difference(rows: np.ndarray) -> float:
+        return gain(metric, *(score(metric, targets[rows], outputs[rows], info) for outputs in (new, old)))
+
+    everything = np.arange(len(targets))
+    groups = min(GROUPS, len(targets))
+    group = np.random.default_rng(0).permutation(len(targets)) % groups
+    whole = difference(everything)
+    without = np.asarray([difference(everything[group != g]) for g in range(groups)])
+    values = groups * whole - (groups - 1) * without
+    return np.asarray(values[np.isfinite(values)])
