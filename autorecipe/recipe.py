@@ -352,11 +352,11 @@ def difference(old: Recipe, new: Recipe) -> dict[str, tuple[object, object]]:
     }
 
 
-def dump_yaml(recipe: Recipe) -> str:
-    """A recipe as YAML, sections and fields in their own order."""
+def dump_yaml(recipe: Recipe, compact: bool = False) -> str:
+    """A recipe as YAML, sections and fields in their own order, one on a line; several if `compact`."""
     data = {"format": FORMAT, **to_dict(recipe)}
     title = "# An autorecipe recipe.  Train it again:  autorecipe replay recipe.yaml DATASET"
-    return f"{title}\n{yaml.safe_dump(data, sort_keys=False)}"
+    return f"{title}\n{yaml.safe_dump(data, sort_keys=False, default_flow_style=None if compact else False)}"
 
 
 def load_yaml(text: str, source: str = "the recipe") -> Recipe:
