@@ -133,7 +133,7 @@ class TrainingSection:
     seed: int = 0
     """Seed of initialisation, order and augmentation."""
     train_on: str = "train"
-    """`train`, or `train+val` for the final model."""
+    """`train`; for the final model `train+val`, or `train+val+confirm` where the latest examples count most."""
     precision: str = "fp32"
     """`fp32` or `bf16` (autocast)."""
     channels_last: bool = False

@@ -5,12 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from autorecipe.clock import parse_budget
+from autorecipe.clock import parse_budget, start_clock
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
 from autorecipe.recipe import dump_yaml, load_recipe, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
+from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
 from autorecipe.training.loop import Diverged, OutOfMemory
 
@@ -421,3 +422,31 @@ def test_without_baselines_no_process_is_started(monkeypatch, tmp_path):
     monkeypatch.setattr(baselines, "start_worker", lambda: pytest.fail("a process was started"))
     result = autorecipe.search("iris", "2epochs", out=tmp_path / "run", checks=False, baselines=False, threads=1)
     assert result.summary["baselines"] == {}
+
+
+def test_the_latest_examples_are_trained_on_in_the_end(searched, tmp_path):
+    """In the order of time a regression's final model trains on confirm too; its score there is the search's."""
+    random = np.random.default_rng(0)
+    x = np.sort(random.uniform(0, 1, 5200))
+    lines = [
+        f"{moment:.6f},{3 * moment + 0.1 * noise:.4f}"
+        for moment, noise in zip(x, random.normal(size=5200), strict=True)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["moment,y", *lines]))
+    found = searched(
+        source=str(tmp_path / "table.csv"), target="y", time="moment", budget="6epochs", max_width=64, max_depth=3
+    )
+    summary = read_json(found.run.summary)
+    assert load_recipe(found.run.recipe).training.train_on == "train+val+confirm"
+    assert summary["confirm_kind"] == "held out in the search, then trained on"
+    replayed = replay_recipe(
+        load_recipe(found.run.recipe),
+        str(tmp_path / "table.csv"),
+        tmp_path / "again",
+        start_clock(parse_budget("60s")),
+        say=lambda *_, **__: None,
+        stop=lambda: None,
+    )
+    again = read_json(replayed.summary)
+    assert again["scores"]["confirm"] is None
+    assert again["scores"]["test"] == pytest.approx(summary["scores"]["test"], rel=0.05)
