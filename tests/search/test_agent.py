@@ -1,16 +1,19 @@
 """Whole searches on real tables, with budgets in epochs: small, and the same every time."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from autorecipe.clock import parse_budget, start_clock
+from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
-from autorecipe.recipe import dump_yaml, load_recipe, replace
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
+from autorecipe.search.finish import final_splits, keeps_confirm
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
 from autorecipe.training.loop import Diverged, OutOfMemory
@@ -424,13 +427,35 @@ def test_without_baselines_no_process_is_started(monkeypatch, tmp_path):
     assert result.summary["baselines"] == {}
 
 
+@pytest.mark.parametrize(
+    ("task", "ordered", "confirm", "wanted"),
+    [
+        ("regression", True, 2, "train+val+confirm"),
+        ("regression", True, 0, "train+val"),
+        ("regression", False, 2, "train+val"),
+        ("multiclass", True, 2, "train+val"),
+    ],
+)
+def test_what_the_final_model_trains_on(task, ordered, confirm, wanted):
+    """With a confirm split, in the order of time, a regression takes the latest examples too."""
+    rows = np.arange(10)
+    order = rows if ordered else None
+    splits = Splits(rows[:4], rows[4:6], rows[6 : 6 + confirm], rows[8:], (), order)
+    bench = SimpleNamespace(dataset=SimpleNamespace(splits=splits, info=SimpleNamespace(task=task)))
+    assert final_splits(bench) == wanted
+    assert splits.rows(wanted).tolist() == [*range(6), *(range(6, 6 + confirm) if "confirm" in wanted else ())]
+    recipe = replace(Recipe(), {"training.train_on": wanted})
+    assert keeps_confirm(bench, recipe) == (confirm > 0 and "confirm" not in wanted)
+
+
+@pytest.mark.slow
 def test_the_latest_examples_are_trained_on_in_the_end(searched, tmp_path):
     """In the order of time a regression's final model trains on confirm too; its score there is the search's."""
     random = np.random.default_rng(0)
-    x = np.sort(random.uniform(0, 1, 5200))
+    x = np.sort(random.uniform(0, 1, 6400))
     lines = [
         f"{moment:.6f},{3 * moment + 0.1 * noise:.4f}"
-        for moment, noise in zip(x, random.normal(size=5200), strict=True)
+        for moment, noise in zip(x, random.normal(size=6400), strict=True)
     ]
     (tmp_path / "table.csv").write_text("\n".join(["moment,y", *lines]))
     found = searched(
