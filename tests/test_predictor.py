@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from helpers import CPU, Heard, go_on, recipe_for, small_digits
 from PIL import Image
+from torch.utils.data import Dataset
 
 import autorecipe
 from autorecipe.cli.main import run
@@ -122,7 +125,7 @@ def test_images_are_predicted_from_a_dataset_as_from_an_array(images):
 
 
 def test_a_table_is_predicted_from_items_and_from_another_librarys_frame(table):
-    frame = pd.read_csv(table.data) if hasattr(table, "data") else table.frame
+    frame = table.frame
     wanted = load(table.path).predict(frame)
     assert (load(table.path).predict(pa.Table.from_pandas(frame)) == wanted).all()
     assert (load(table.path).predict(Listed(frame.to_dict("records"))) == wanted).all()

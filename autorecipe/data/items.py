@@ -202,7 +202,7 @@ def _read_arrays(items: Items, first: np.ndarray) -> tuple[np.ndarray, list[Any]
 
 def _single(items: Items, value: Any, i: int, where: str) -> Any:
     """One number, text or missing value; a tensor or array of one element counts."""
-    if isinstance(value, (torch.Tensor, np.ndarray)) and np.size(value) == 1:
+    if isinstance(value, (torch.Tensor, np.ndarray)) and value.shape in ((), (1,)):
         value = value.item()
     if value is None or isinstance(value, (str, numbers.Number, np.generic, datetime.date)):
         return value
@@ -216,7 +216,7 @@ def _targets(items: Items, targets: Sequence[Any]) -> np.ndarray | None:
         return None
     if lacking:
         raise InputError(f"item {lacking[0]:,} of {items.what} has no target, but others have; leave it out")
-    if np.ndim(targets[0]) == 1 and np.size(targets[0]) > 1:
+    if np.ndim(targets[0]) == 1 and len(targets[0]) > 1:
         vectors = [np.asarray(_array(items, y, i)) for i, y in enumerate(targets)]
         for i, vector in enumerate(vectors):
             if vector.shape != vectors[0].shape:

@@ -126,9 +126,10 @@ def test_a_mapping_with_a_picture_is_an_image_and_its_target():
     refused(Listed(items), "'size'", "image, label, id", target="size")
 
 
-def test_vectors_of_0_and_1_are_labels():
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor, list])
+def test_vectors_of_0_and_1_are_labels(kind):
     flags = np.random.default_rng(0).integers(0, 2, (COUNT, 3))
-    data = Listed([(np.random.default_rng(i).normal(size=4), flags[i]) for i in range(COUNT)])
+    data = Listed([(np.random.default_rng(i).normal(size=4), kind(flags[i].tolist())) for i in range(COUNT)])
     info = load_dataset(data, ReadOptions()).info
     assert (info.task, info.classes) == ("multilabel", ("label0", "label1", "label2"))
 
