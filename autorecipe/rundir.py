@@ -295,7 +295,7 @@ def writing(run: RunDir) -> Iterator[None]:
         gone = _remove_new(run, new, parent_new)
         again = "the same command" if gone else f"autorecipe resume {run.path}"
         full = reason in (_DISK[errno.ENOSPC], _DISK[errno.EDQUOT])
-        room = f"make room there (or in {tempfile.gettempdir()}, if that is full)" if full else "give another --out"
+        room = f"make room there (or in {tempfile.gettempdir()}, if that is full)" if full else "make it writable, or give another --out"
         raise InputError(
             f"{run.path} cannot be written: {reason} ({error}). What was finished before is whole: {room}, then {again}"
         ) from error
