@@ -93,7 +93,7 @@ def harm(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 def plain(text: str, at: Path) -> str:
     """A message without the place where the input was laid out."""
-    return text.replace(f"{at}/", "").replace(str(at), ".")
+    return text.replace(f"{at}/", "").replace(str(at), ".").replace(f"in {tempfile.gettempdir()},", "in TMPDIR,")
 
 
 def message_of(output: str) -> str:
