@@ -14,6 +14,9 @@ import psutil
 from autorecipe.errors import InputError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MOST_DAYS = 366
+MOST_EPOCHS = 1_000_000
+"""Longer budgets are taken for mistakes."""
 _HELP = "type a time such as --budget 90s, 10m or 2h, or a number of epochs such as 20epochs"
 
 
@@ -43,13 +46,21 @@ def parse_budget(text: str) -> Budget:
         value = float(epochs[1])
         if value <= 0:
             raise InputError(f"the budget '{text}' is not more than zero; {_HELP}")
+        if value > MOST_EPOCHS:
+            raise InputError(f"the budget '{_short(text)}' is more than {MOST_EPOCHS:,} epochs; {_HELP}")
         return Budget(given=str(text), epochs=value)
     if not re.fullmatch(r"(?:\d+(?:\.\d+)?[smhd]?)+", clean):
         raise InputError(f"the budget '{text}' is not a time or a number of epochs; {_HELP}")
     seconds = sum(float(n) * _UNITS[unit or "s"] for n, unit in re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", clean))
     if seconds <= 0:
         raise InputError(f"the budget '{text}' is not more than zero; {_HELP}")
+    if seconds > MOST_DAYS * _UNITS["d"]:
+        raise InputError(f"the budget '{_short(text)}' is more than {MOST_DAYS} days; {_HELP}")
     return Budget(given=str(text), seconds=seconds)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def process_start() -> float:

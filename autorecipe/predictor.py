@@ -1,6 +1,7 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ import torch
 from torch import nn
 
 from autorecipe.data import modality
+from autorecipe.data.items import Asked
+from autorecipe.data.python_inputs import from_python
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
-from autorecipe.rundir import RunDir, open_run, read_json
+from autorecipe.rundir import RunDir, open_run, read_json, read_mapping
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import decide_classes, predict, predicted_values, probabilities
 
@@ -37,7 +40,12 @@ class Result:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe of the model."""
-        return load_recipe(self.run.recipe)
+        recipe = load_recipe(self.run.recipe)
+        text = self.run.recipe.read_text(encoding="utf-8")
+        missing = [section.name for section in fields(Recipe) if f"\n{section.name}:" not in text]
+        if missing:  # a search writes them all; what is left out of a recipe by hand has its usual value
+            raise InputError(f"{self.run.recipe} is damaged: '{missing[0]}' is missing; put back a copy of it")
+        return recipe
 
     @cached_property
     def decisions(self) -> list[Decision]:
@@ -49,15 +57,12 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """`summary.json`."""
-        data = read_json(self.run.summary)
-        if not isinstance(data, dict):
-            raise InputError(f"{self.run.summary} is damaged: it holds no mapping")
-        return data
+        return read_mapping(self.run.summary)
 
     @cached_property
     def info(self) -> DatasetInfo:
         """Facts of the data set that the run was made on."""
-        info = from_dict(DatasetInfo, self._preprocess()["info"], "preprocess.json info")
+        info = from_dict(DatasetInfo, self._facts["info"], "preprocess.json info")
         assert isinstance(info, DatasetInfo)
         return info
 
@@ -76,14 +81,21 @@ class Result:
         wanted = self.summary.get("weights_sha256")
         if wanted is not None and sha256(self.run.weights) != wanted:
             raise InputError(
-                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs"
+                f"{self.run.weights} is not the file that {self.run.summary.name} scored: its SHA-256 differs; put "
+                "back a copy of it, or train the recipe again: autorecipe replay"
             )
         return model.eval()
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return self._preprocess()
 
     def _preprocess(self) -> dict[str, Any]:
         data = read_json(self.run.preprocess)
         if not isinstance(data, dict) or not {"preprocess", "info"} <= set(data):
-            raise InputError(f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: it lacks 'preprocess' or 'info'; put back a copy of it"
+            )
         wanted = {
             "image": {"resolution", "channels", "classes"},
             "table": {"inputs", "columns", "classes", "target", "task"},
@@ -91,14 +103,20 @@ class Result:
         kind = data["preprocess"].get("modality") if isinstance(data["preprocess"], dict) else None
         missing = wanted.get(str(kind), {"modality"}) - set(data["preprocess"] or ())
         if missing:
-            raise InputError(f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'")
+            raise InputError(
+                f"{self.run.preprocess} is damaged: its 'preprocess' lacks '{min(missing)}'; put back a copy of it"
+            )
+        columns = data["preprocess"].get("columns", [])
+        if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+            raise InputError(f"{self.run.preprocess} is damaged: its 'columns' are none; put back a copy of it")
         return data
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
         """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
-        preprocess = self._preprocess()["preprocess"]
+        preprocess = self._facts["preprocess"]
         kind = modality(self.info.modality)
-        names, raw = kind.read_inputs(X, preprocess)
+        asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
+        names, raw = kind.read_inputs(from_python(X, asked), preprocess)
         inputs = kind.encode(raw, preprocess)
         return names, predict(self.model, inputs, None, self.recipe)
 
@@ -161,3 +179,25 @@ def load(path: Path | str) -> Result:
     if not run.weights.exists() or not run.recipe.exists():
         raise InputError(f"{path} holds no model yet: no trial has finished; go on with: autorecipe resume {path}")
     return Result(run)
+
+
+def model_files(result: Result) -> dict[str, bytes]:
+    """The files of a run that a model consists of, by name."""
+    run = result.run
+    paths = (run.recipe, run.preprocess, run.summary, run.decisions, run.weights)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def open_files(files: dict[str, bytes]) -> Result:
+    """A result of `model_files`, read whole: no folder stays behind.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="autorecipe-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        result = Result(RunDir(Path(folder)))
+        for name in ("recipe", "decisions", "summary", "info", "model"):
+            getattr(result, name)
+    return result

@@ -17,6 +17,8 @@ from typing import Any, Union
 import yaml
 
 from autorecipe.errors import InputError, did_you_mean
+from autorecipe.recipe_checks import check_recipe
+from autorecipe.yaml_text import read_file, read_yaml
 
 FORMAT = 1
 Scalar = str | int | float | bool
@@ -131,7 +133,7 @@ class TrainingSection:
     seed: int = 0
     """Seed of initialisation, order and augmentation."""
     train_on: str = "train"
-    """`train`, or `train+val` for the final model."""
+    """`train`; for the final model `train+val`, or `train+val+confirm` where the latest examples count most."""
     precision: str = "fp32"
     """`fp32` or `bf16` (autocast)."""
     channels_last: bool = False
@@ -229,7 +231,7 @@ def from_dict(kind: type[Any], data: object, where: str = "") -> Any:
         if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise InputError(f"{where or kind.__name__} lacks the key '{missing[0]}'")
+        raise InputError(f"{where or kind.__name__} lacks the key '{missing[0]}'; add it")
     return kind(**values)
 
 
@@ -363,20 +365,24 @@ def load_yaml(text: str, source: str = "the recipe") -> Recipe:
     Raises:
         InputError: the text is no YAML, of another format, or names an unknown field.
     """
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from error
+    data = read_yaml(text, source)
     if not isinstance(data, dict):
-        raise InputError(f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}")
+        raise InputError(
+            f"{source} holds no recipe: expected sections such as 'network:', found {_show(data)}; give a recipe.yaml"
+        )
     found = data.pop("format", FORMAT)
     if found != FORMAT:
-        raise InputError(f"{source} has format {found!r}; this version of autorecipe reads format {FORMAT}")
+        raise InputError(
+            f"{source} has format {found!r}; this version reads format {FORMAT}: give a recipe that it wrote"
+        )
+    if not data:
+        raise InputError(f"{source} holds no recipe: it has no section; give one that a search wrote")
     try:
         result = from_dict(Recipe, data)
+        assert isinstance(result, Recipe)
+        check_recipe(result)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    assert isinstance(result, Recipe)
     return result
 
 
@@ -386,8 +392,4 @@ def load_recipe(path: Path | str) -> Recipe:
     Raises:
         InputError: the file cannot be read or holds no valid recipe.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the recipe {path} cannot be read: {error}") from error
-    return load_yaml(text, source=str(path))
+    return load_yaml(read_file(path, "the recipe"), source=str(path))

@@ -1,8 +1,10 @@
 """A run's folder: every path, atomic writes, the lock."""
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -166,9 +168,21 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} is not there; is {path.parent} the folder of a run?") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+        raise InputError(f"{path} is not there; give the folder of a whole run, or put back a copy of it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}; put back a copy of it, or begin a new run") from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read JSON that is a mapping of names to values.
+
+    Raises:
+        InputError: the file is not there or damaged.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path} is damaged: it holds no mapping; put back a copy of it, or begin a new run")
+    return data
 
 
 def read_lines(path: Path) -> list[Any]:
@@ -177,7 +191,7 @@ def read_lines(path: Path) -> list[Any]:
         return []
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             rows.append(json.loads(line))
     return rows
 
@@ -190,18 +204,110 @@ def new_run_path(root: Path, dataset_name: str) -> Path:
     return root / f"{dataset_name}-{number}"
 
 
+def check_free(run: RunDir) -> None:
+    """Refuse a folder for a new run that holds something, or cannot be one.
+
+    Raises:
+        InputError: with what to type.
+    """
+    out = run.path
+    try:
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise InputError(f"--out {out} is a file; give a folder that is not there yet")
+        if run.settings.exists():
+            raise InputError(
+                f"{out} holds a run already, and a run never writes over another; give another --out, or go on with "
+                f"it: autorecipe resume {out}"
+            )
+        if any(path.name != ".lock" for path in out.iterdir()):
+            raise InputError(f"{out} is not empty, and a run never writes over anything; give another --out")
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be used: {error.strerror}; give another folder") from error
+
+
 def open_run(path: Path | str) -> RunDir:
     """The folder of an existing run.
 
     Raises:
         InputError: it is not there or holds no run.
     """
-    run = RunDir(Path(path).resolve())
-    if not run.path.is_dir():
-        raise InputError(f"there is no run at {path}; 'ls runs' shows the runs here")
+    try:
+        run = RunDir(Path(path).resolve())
+        there = run.path.is_dir()
+    except (OSError, RuntimeError, ValueError):  # a name that no folder can have
+        there = False
+    if not there:
+        raise InputError(f"there is no run at {path}; give the folder of one ('ls runs' shows those here)")
     if not run.settings.exists():
-        raise InputError(f"{path} is no run of autorecipe: it has no {run.settings.name}")
+        raise InputError(f"{path} is no run of autorecipe: it has no {run.settings.name}; give the folder of one")
     return run
+
+
+_DISK = {
+    errno.ENOSPC: "no room is left on the disk",
+    errno.EDQUOT: "the disk's quota is used up",
+    errno.EFBIG: "a file would be larger than is allowed",
+    errno.EROFS: "the disk can only be read",
+    errno.EACCES: "it may not be written",
+    errno.EPERM: "it may not be written",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "the path leads in a circle",
+}
+
+
+def disk_reason(error: BaseException) -> str | None:
+    """Why a disk refused to be written, if that is what an error, or one that it came of, says."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _DISK:
+            return _DISK[seen.errno]
+        text = str(seen)
+        if "os error 28" in text or "disk is full" in text or "No space left" in text:  # safetensors, SQLite
+            return _DISK[errno.ENOSPC]
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+@contextlib.contextmanager
+def writing(run: RunDir) -> Iterator[None]:
+    """A block that writes to a run's folder: a disk that refuses is told as the user's matter.
+
+    A folder that was not there, and in which no trial has finished, is removed again if the input was wrong: the
+    same command can be given again.  Nothing that was there before is touched.
+
+    Raises:
+        InputError: the disk is full or may not be written.
+    """
+    parent_new = not run.path.parent.exists()
+    new = not run.path.exists() or (run.path.is_dir() and not any(p.name != ".lock" for p in run.path.iterdir()))
+    try:
+        yield
+    except InputError:
+        _remove_new(run, new, parent_new)
+        raise
+    except Exception as error:
+        reason = disk_reason(error)
+        if reason is None:
+            raise
+        gone = _remove_new(run, new, parent_new)
+        again = "the same command" if gone else f"autorecipe resume {run.path}"
+        raise InputError(
+            f"{run.path} cannot be written: {reason} ({error}); what was finished before is whole. Make room there or "
+            f"in {tempfile.gettempdir()}, or give another --out, then: {again}"
+        ) from error
+
+
+def _remove_new(run: RunDir, new: bool, parent_new: bool) -> bool:
+    """Remove a new folder without a finished trial, and a new one around it; whether it is gone."""
+    if new and not run.trials.exists() and not run.weights.exists():
+        shutil.rmtree(run.path, ignore_errors=True)
+        if parent_new:
+            with contextlib.suppress(OSError):
+                run.path.parent.rmdir()
+    return not run.path.exists()
 
 
 @contextlib.contextmanager

@@ -154,7 +154,9 @@ def search_words(dataset: Sequence[str], budget: str, seed: int, run: Path) -> l
 
 
 @contextlib.contextmanager
-def started(words: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
+def started(
+    words: Sequence[str], log: Path, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> Iterator[subprocess.Popen]:
     """A command in a process group of its own, its output in `log`; killed whole if the block is left early."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as file:
@@ -165,6 +167,7 @@ def started(words: Sequence[str], log: Path, environment: dict[str, str] | None 
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env={**os.environ, **(environment or {})},
+            cwd=folder,
         )
         try:
             yield process
@@ -187,10 +190,12 @@ def kill_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def timed(words: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> tuple[int, float]:
+def timed(
+    words: Sequence[str], log: Path, environment: dict[str, str] | None = None, folder: Path | None = None
+) -> tuple[int, float]:
     """Exit code and seconds of a command, from before its process starts to after it has gone."""
     begin = time.monotonic()
-    with started(words, log, environment) as process:
+    with started(words, log, environment, folder) as process:
         code = process.wait()
         return code, time.monotonic() - begin
 

@@ -31,24 +31,29 @@ from autorecipe.recipe import (
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 whole = st.integers(0, 10**9)
+share = st.floats(0, 0.9)
+above_0 = st.floats(1e-6, 1e6)
 scalars = st.one_of(texts, st.integers(-(10**9), 10**9), floats, st.booleans())
-blocks = st.lists(st.builds(Block, width=whole, kernel=whole, stride=whole), max_size=4).map(tuple)
+widths = st.integers(1, 2**16)
+blocks = st.lists(
+    st.builds(Block, width=widths, kernel=st.sampled_from([1, 3, 5]), stride=st.integers(1, 8)), max_size=4
+).map(tuple)
 recipes = st.builds(
     Recipe,
-    data=st.builds(DataSection, modality=texts, target=texts, resolution=whole, digest=texts),
+    data=st.builds(DataSection, modality=texts, target=texts, resolution=st.integers(0, 1024), digest=texts),
     network=st.builds(
         NetworkSection,
         family=texts,
-        width=whole,
+        width=widths,
         blocks=blocks,
-        embedding_scale=floats,
+        embedding_scale=above_0,
         options=st.dictionaries(texts, scalars, max_size=3),
     ),
-    optimizer=st.builds(OptimizerSection, lr=floats, weight_decay=floats, clip_norm=floats),
-    schedule=st.builds(ScheduleSection, warmup=floats, cooldown=floats),
-    training=st.builds(TrainingSection, steps=whole, seed=whole, channels_last=st.booleans()),
-    regularization=st.builds(RegularizationSection, dropout=floats, crop=whole, flip=st.booleans()),
-    finish=st.builds(FinishSection, flip_tta=st.booleans(), shift_tta=st.integers(0, 2), temperature=floats),
+    optimizer=st.builds(OptimizerSection, lr=above_0, weight_decay=above_0, clip_norm=above_0),
+    schedule=st.builds(ScheduleSection, warmup=share, cooldown=share),
+    training=st.builds(TrainingSection, steps=widths, seed=whole, channels_last=st.booleans()),
+    regularization=st.builds(RegularizationSection, dropout=share, crop=st.integers(0, 512), flip=st.booleans()),
+    finish=st.builds(FinishSection, flip_tta=st.booleans(), shift_tta=st.integers(0, 2), temperature=above_0),
 )
 
 THREE_BLOCKS = Recipe(network=NetworkSection("mlp", 64, (Block(64), Block(64), Block(64))))

@@ -1,3 +1,4 @@
+import errno
 import json
 import multiprocessing
 import subprocess
@@ -12,13 +13,17 @@ from autorecipe.rundir import (
     RunDir,
     append_line,
     atomic,
+    check_free,
+    disk_reason,
     locked,
     new_run_path,
     open_run,
     read_json,
     read_lines,
+    read_mapping,
     write_json,
     write_text,
+    writing,
 )
 
 
@@ -212,3 +217,71 @@ def test_every_path_lies_in_the_folder_and_is_documented(tmp_path):
     ]
     assert len({p.name for p in paths}) == len(paths)
     assert all(tmp_path in p.parents for p in paths)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def fail_inside(run, error, trials=False):
+    with writing(run):
+        write_text(run.settings, "{}")
+        if trials:
+            append_line(run.trials, "{}")
+        raise error
+
+
+@pytest.mark.parametrize("trials", [False, True])
+def test_a_full_disk_is_told_and_what_was_finished_stays(trials, tmp_path):
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(InputError, match="no room is left") as caught:
+        fail_inside(run, FULL, trials)
+    assert run.path.exists() == trials
+    assert ("autorecipe resume" in str(caught.value)) == trials
+    assert ("the same command" in str(caught.value)) != trials
+
+
+def test_wrong_input_leaves_no_new_run_behind(tmp_path):
+    with pytest.raises(InputError, match="--device"):
+        fail_inside(RunDir(tmp_path / "run"), InputError("no such --device"))
+    assert names(tmp_path) == []
+
+
+def test_what_was_there_before_is_never_removed(tmp_path):
+    run = RunDir(tmp_path / "run")
+    write_text(run.path / "thesis.txt", "important")
+    for error in (InputError("wrong"), FULL):
+        with pytest.raises(InputError):
+            fail_inside(run, error)
+        assert (run.path / "thesis.txt").read_text() == "important"
+
+
+def test_other_errors_are_not_the_disks(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fail_inside(RunDir(tmp_path / "run"), ZeroDivisionError())
+    assert disk_reason(OSError(errno.ENOENT, "no such file")) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FULL, OSError(errno.EROFS, ""), PermissionError(errno.EACCES, ""), RuntimeError("I/O error: ... (os error 28)")],
+)
+def test_the_disks_reason_is_found_below_other_errors(error):
+    wrapped = RuntimeError("it failed")
+    wrapped.__cause__ = error
+    assert disk_reason(wrapped)
+
+
+def test_a_run_needs_a_free_folder(tmp_path):
+    check_free(RunDir(tmp_path / "new"))
+    (tmp_path / "file").write_text("")
+    write_text(tmp_path / "run" / "settings.json", "{}")
+    for path, words in (("file", "is a file"), ("run", "autorecipe resume"), (".", "not empty"), ("r" * 300, "name")):
+        with pytest.raises(InputError, match=words):
+            check_free(RunDir(tmp_path / path))
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "", "{", "[" * 100_000])
+def test_a_mapping_is_one_or_the_file_is_damaged(text, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="is damaged"):
+        read_mapping(tmp_path / "a.json")

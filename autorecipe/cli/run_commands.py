@@ -13,7 +13,7 @@ from autorecipe.cli import words
 from autorecipe.cli.display import write_line
 from autorecipe.cli.options import Run
 from autorecipe.errors import InputError, InputWarning, did_you_mean
-from autorecipe.rundir import atomic, open_run, read_json
+from autorecipe.rundir import atomic, open_run, read_mapping
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,8 @@ def predict(
     if out is not None and out.suffix.lower() not in SUFFIXES:
         near = did_you_mean(out.suffix.lower() or "none", SUFFIXES)
         raise InputError(f"--out {out}: '{out.suffix}' is no kind of table that can be written; {near}")
+    if out is not None and _same_file(out, source):
+        raise InputError(f"--out {out} is the input itself, which it would take the place of; give another file")
     folder = open_run(run)
     from autorecipe.predictor import load
 
@@ -53,6 +55,13 @@ def predict(
         return
     write_table(table, out)
     write_line(sys.stderr, words.clean(f"{len(table):,} predictions in {out}"))
+
+
+def _same_file(out: Path, source: str) -> bool:
+    try:
+        return out.samefile(source)
+    except (OSError, ValueError):  # one of them is not there
+        return False
 
 
 @contextlib.contextmanager
@@ -85,7 +94,7 @@ def write_table(table: "pd.DataFrame", out: Path) -> None:
             else:
                 table.to_csv(temporary, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",")
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error}") from error
+        raise InputError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
 
 
 def dashboard(
@@ -100,7 +109,7 @@ def dashboard(
     It only reads; Ctrl-C ends it.
     """
     folder = open_run(run)
-    url = storage or read_json(folder.settings).get("storage")
+    url = storage or read_mapping(folder.settings).get("storage")
     from autorecipe.outputs.dashboard import serve
 
     serve(folder, url, port, ready=lambda address: write_line(sys.stdout, f"{address}  (Ctrl-C ends it)"))

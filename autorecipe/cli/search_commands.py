@@ -29,7 +29,7 @@ from autorecipe.cli.options import (
 from autorecipe.cli.session import run_session
 from autorecipe.clock import Budget, parse_budget, start_clock
 from autorecipe.errors import InputError
-from autorecipe.rundir import RunDir, open_run, read_json
+from autorecipe.rundir import RunDir, check_free, open_run, read_mapping
 
 UNLIMITED = Budget(given="none")
 Stop = Callable[[], None]
@@ -83,7 +83,8 @@ def search(
     """
     allowed = parse_budget(budget)
     clock = start_clock(allowed, since_process_start=True)
-    _check_free(out)
+    if out is not None:
+        check_free(RunDir(out))
 
     def job(say: Say, stop: Stop) -> RunDir:
         from autorecipe.search.agent import Settings, run_search
@@ -117,18 +118,6 @@ def search(
     run_session(job, clock, quiet=quiet, as_json=as_json, dataset=dataset, budget=budget)
 
 
-def _check_free(out: Path | None) -> None:
-    """Refuse a folder that holds something, before the data is read."""
-    if out is None or not out.exists():
-        return
-    if not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder that is not there yet")
-    if (out / "settings.json").exists():
-        raise InputError(f"{out} holds a run already; give another --out, or go on with it: autorecipe resume {out}")
-    if any(path.name != ".lock" for path in out.iterdir()):
-        raise InputError(f"{out} is not empty, and a run never writes over anything; give another --out")
-
-
 def resume(
     run: Run,
     budget: Annotated[
@@ -144,7 +133,9 @@ def resume(
     """
     more = None if budget is None else parse_budget(budget)
     folder = open_run(run)
-    spent = read_json(folder.state).get("spent_seconds", 0.0) if folder.state.exists() else 0.0
+    spent = read_mapping(folder.state).get("spent_seconds", 0.0) if folder.state.exists() else 0.0
+    if isinstance(spent, bool) or not isinstance(spent, (int, float)):
+        raise InputError(f"{folder.state} is damaged: spent_seconds is {spent!r}, no number; correct it or begin anew")
     start = start_clock(UNLIMITED, since_process_start=True, spent_before=float(spent))
 
     def job(say: Say, stop: Stop) -> RunDir:
@@ -172,6 +163,8 @@ def replay(
 
     clock = start_clock(UNLIMITED, since_process_start=True)
     loaded = load_recipe(recipe)
+    if out is not None:
+        check_free(RunDir(out))
 
     def job(say: Say, stop: Stop) -> RunDir:
         from autorecipe.search.agent import replay_recipe

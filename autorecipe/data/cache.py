@@ -98,6 +98,7 @@ def load(content: str) -> tuple[np.ndarray, dict[str, Any]] | None:
     """The array and facts of an entry, or None; a damaged entry is dropped."""
     array_path, facts_path = _paths(content)
     cap = memory_cap()
+    size_limit()  # a wrong one is told whether or not anything is stored
     if not facts_path.exists():
         return None
     try:

@@ -23,9 +23,12 @@ BUNDLED: dict[str, str] = {
 def path_of(source: Source) -> Path | None:
     """The path that the source names, if it exists; an existing path wins over a bundled name."""
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source).expanduser()
-        if path.exists():
-            return path
+        try:
+            path = Path(source).expanduser()
+            if str(source).strip() and path.exists():
+                return path
+        except (OSError, RuntimeError, ValueError):  # a name that no file can have; a user who is not there
+            return None
     return None
 
 
@@ -105,11 +108,14 @@ def explain(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
         path = path_of(source)
         if path is None:
-            return f"there is no file, folder or bundled data set '{source}': {did_you_mean(str(source), BUNDLED)}"
+            name = str(source) if len(str(source)) <= 300 else f"{str(source)[:300]}..."
+            return f"there is no file, folder or bundled data set '{name}': {did_you_mean(str(source), BUNDLED)}"
         if path.is_dir():
             entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
             shown = ", ".join(entries[:5]) + (", ..." if len(entries) > 5 else "")
             return f"the folder {path} holds no data set that autorecipe reads; found {shown or 'nothing'}. {wanted}"
+        if not path.is_file():
+            return f"{path} is neither a file nor a folder, but a pipe or a device. {wanted}"
         return f"{path} is no data set that autorecipe reads (suffix '{path.suffix}'). {wanted}"
     shape = getattr(source[0] if isinstance(source, tuple) and source else source, "shape", None)
     found = type(source).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")

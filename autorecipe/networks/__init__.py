@@ -54,10 +54,19 @@ def build(section: NetworkSection, regularization: RegularizationSection, info: 
     Images come in as pixels 0..255: they are scaled inside, so that the saved model is whole.  For the same reason
     a bounded or positive target's link is part of it.
     Every `nn.Dropout` gets the recipe's rate.
+
+    Raises:
+        InputError: there is no such family, or it does not take this kind of data.
     """
+    chosen = family(section.family)
+    if info.modality not in chosen.modalities:
+        takes = " and ".join(f"{name}s" for name in chosen.modalities)
+        raise InputError(
+            f"the network family '{section.family}' takes {takes}, and the data set holds {info.modality}s"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = family(section.family).build(section, info)
+        model = chosen.build(section, info)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = regularization.dropout

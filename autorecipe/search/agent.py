@@ -15,7 +15,7 @@ from autorecipe.clock import Budget, Clock, parse_budget
 from autorecipe.errors import InputError, Stopped
 from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
-from autorecipe.rundir import RunDir, locked, new_run_path, read_json, write_json
+from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_json, read_mapping, write_json, writing
 from autorecipe.search import baselines as base
 from autorecipe.search import decide, planner, studies
 from autorecipe.search.finish import run_finish, score_saved
@@ -45,7 +45,7 @@ from autorecipe.search.prepare import (
 from autorecipe.search.question import ask_question
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, add_budget, check_settings, checked_settings, load_settings, load_state
-from autorecipe.search.space import load_space
+from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
 from autorecipe.search.workbench import (
     Shape,
@@ -83,17 +83,15 @@ def run_search(
     """
     budget = parse_budget(settings.budget)
     check_settings(settings)
-    worker = base.start_worker()
+    worker = base.start_worker() if settings.baselines else None
     try:
         space_first = load_space_early(settings)
         dataset = read_data(settings, source, say, stop)
+        if space_first is not None:
+            check_modality(space_first, dataset.info.modality, str(settings.space))
         run = RunDir((out or new_run_path(Path("runs"), dataset.info.name)).resolve())
-        if run.settings.exists() or (run.path.exists() and any(p.name != ".lock" for p in run.path.iterdir())):
-            raise InputError(
-                f"{run.path} is not empty, and a run never writes over another; give another --out, "
-                f"or go on with that run: autorecipe resume {run.path}"
-            )
-        with locked(run):
+        check_free(run)
+        with writing(run), locked(run):
             saved = settings if settings.source is None else replace_record(settings, source=absolute(settings.source))
             write_json(run.settings, {"format": 1, **to_dict(saved)})
             bench = make_bench(settings, run, dataset, budget, clock, State(), say, stop, space_first)
@@ -128,10 +126,11 @@ def resume_run(
         raise InputError(
             f"{run.path} is a run of arrays from Python; go on with it from Python: autorecipe.resume(run, data=(X, y))"
         )
-    with locked(run):
+    with writing(run), locked(run):
+        load_decisions(run)  # a damaged ledger is told before anything is done
         state = load_state(run)
         budget = parse_budget(settings.budget)
-        finished = run.summary.exists() and read_json(run.summary).get("status") == "complete"
+        finished = run.summary.exists() and read_mapping(run.summary).get("status") == "complete"
         if finished and more is None:
             raise InputError(f"{run.path} is complete; to give it more time: autorecipe resume {run.path} --budget +5m")
         if more is not None:
@@ -144,17 +143,28 @@ def resume_run(
             write_json(run.settings, {"format": 1, **to_dict(settings)})
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
         clock = Clock(clock.start, limit, state.spent_seconds)
-        worker = base.start_worker()
+        worker = base.start_worker() if settings.baselines else None
         try:
             dataset = read_data(settings, source, say, stop)
             old = read_json(run.preprocess) if run.preprocess.exists() else None
-            if old is not None and old["info"]["digest"] != dataset.info.digest:
+            if old is not None and _digest_of(old, run) != dataset.info.digest:
                 raise InputError(f"the data has changed since {run.path} was begun; begin a new run")
             space = load_space(dataset.info.modality, settings.space)
             bench = make_bench(settings, run, dataset, budget, clock, state, say, stop, space)
             return _search(settings, bench, worker, resumed=True)
         finally:
             base.kill(worker)
+
+
+def _digest_of(preprocess: Any, run: RunDir) -> object:
+    """The digest of the data that a run was begun with."""
+    try:
+        return preprocess["info"]["digest"]
+    except (TypeError, KeyError) as error:
+        raise InputError(
+            f"{run.preprocess} is damaged: it lacks 'info' with the data's 'digest'; put back a copy of it, or begin a "
+            "new run"
+        ) from error
 
 
 def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = False) -> RunDir:
@@ -171,7 +181,8 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
     found: list[base.Baseline] = []
     try:
         try:
-            base.hand_over(worker, bench.dataset, folder, bench.seed)
+            if worker is not None:
+                base.hand_over(worker, bench.dataset, folder, bench.seed)
             start = first_recipe(settings, bench)
             if not bench.state.plan:
                 bench.state.plan = {"batch_size": start.training.batch_size}
@@ -181,12 +192,13 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                 bench.say("note", text="the checks of the training loop were passed before")
             elif bench.budget.timed and bench.clock.left() < SHORTEST:
                 bench.say("note", text="the budget is too short for the checks of the training loop")
-            else:
+            elif settings.checks:
                 check_loop(settings, bench, start)
-            with phase(bench, "baselines"):
-                base.wait(worker, min(base.allowance(bench.budget.seconds), 0.5 * bench.clock.left()), bench.stop)
-            found = base.collect(run, folder)
-            tell_baselines(bench, found)
+            if worker is not None:
+                with phase(bench, "baselines"):
+                    base.wait(worker, min(base.allowance(bench.budget.seconds), 0.5 * bench.clock.left()), bench.stop)
+                found = base.collect(run, folder)
+                tell_baselines(bench, found)
             progress = grow(settings, bench, start)
             with phase(bench, "finish"):
                 final = finish(bench, progress)

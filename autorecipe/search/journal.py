@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from autorecipe.errors import InputError
 from autorecipe.rundir import RunDir
 
 
@@ -32,19 +33,31 @@ def repair_journal(path: Path) -> str | None:
 
     Returns:
         What was done, in a sentence; None if nothing was damaged.
+
+    Raises:
+        InputError: it is no journal at all: its first line is whole, and no record.
     """
     if not path.exists():
         return None
+    if not path.is_file():
+        raise InputError(f"{path} is no file; put back the run's own, or begin a new run")
     good = records = 0
+    whole = False
     with open(path, "rb") as file:
         for line in file:
             if not _is_record(line):
+                whole = line.endswith(b"\n")
                 break
             good += len(line)
             records += 1
     size = path.stat().st_size
     if good == size:
         return None
+    if not records and whole:
+        raise InputError(
+            f"{path} is no journal: not even its first line is a record, so no trial can be read from it. Put back a "
+            "copy of it, or begin a new run"
+        )
     number = 1
     while (kept := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, from_dict, to_dict
 from autorecipe.results import Decision, TrainResult
 from autorecipe.rundir import RunDir, read_json, write_json
@@ -91,7 +92,10 @@ def load_decisions(run: RunDir) -> list[Decision]:
     """
     if not run.decisions.exists():
         return []
-    return [from_dict(Decision, row, f"decisions.json {i}") for i, row in enumerate(read_json(run.decisions))]
+    rows = read_json(run.decisions)
+    if not isinstance(rows, list):
+        raise InputError(f"{run.decisions} is damaged: it holds no list; put back a copy of it, or begin a new run")
+    return [from_dict(Decision, row, f"decisions.json {i}") for i, row in enumerate(rows)]
 
 
 def search_score(progress: Progress) -> float | None:

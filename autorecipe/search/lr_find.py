@@ -58,7 +58,10 @@ def lr_find(
     hardware = find_hardware(device, threads)
     chosen = recipe if recipe is not None else starting_recipe(dataset)
     if recipe is not None and recipe.data.modality not in ("", dataset.info.modality):
-        raise InputError(f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s")
+        raise InputError(
+            f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s; "
+            "leave --recipe out"
+        )
     data = on_device(dataset, hardware.device)
     rows = torch.from_numpy(np.ascontiguousarray(dataset.splits.train)).to(hardware.device)
     say("progress", what=f"{seeds} sweeps of {steps} steps", share=0.0)

@@ -148,7 +148,7 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
         if (recipe.data.modality, recipe.data.task) != (info.modality, info.task):
             raise InputError(
                 f"the recipe {settings.from_recipe} is for {recipe.data.task} on {recipe.data.modality}s, "
-                f"but '{info.name}' is {info.task} on {info.modality}s"
+                f"but '{info.name}' is {info.task} on {info.modality}s; leave --from out, or give a recipe of such data"
             )
         return replace(recipe, {**described, "training.train_on": "train", "finish": to_dict(Recipe().finish)})
     chosen = family(bench.space.family)

@@ -8,7 +8,9 @@ from typing import Any
 from autorecipe.clock import Budget
 from autorecipe.errors import InputError
 from autorecipe.recipe import from_dict, load_recipe
-from autorecipe.rundir import RunDir, read_json
+from autorecipe.recipe_checks import MOST_SEED
+from autorecipe.rundir import RunDir, read_json, read_mapping
+from autorecipe.search.planner import Plan
 from autorecipe.search.workbench import State
 
 
@@ -42,6 +44,10 @@ class Settings:
     """Share of the budget kept for the finish."""
     force: bool = False
     """Go on although one batch could not be overfitted."""
+    checks: bool = True
+    """Check the training loop first; without, a search of a few steps is not mostly checks."""
+    baselines: bool = True
+    """Fit baselines in a process beside the search."""
 
 
 def checked_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
@@ -70,8 +76,8 @@ def check_settings(settings: Settings) -> None:
         raise InputError(f"--reserve {settings.reserve}: the share of time for the finish must lie in 0.1 to 0.9")
     if settings.from_recipe is not None:
         load_recipe(settings.from_recipe)
-    if settings.seed < 0:
-        raise InputError(f"--seed {settings.seed}: a seed must not be negative")
+    if not 0 <= settings.seed <= MOST_SEED:
+        raise InputError(f"--seed {settings.seed}: a seed must lie in 0 to {MOST_SEED}")
 
 
 def load_settings(run: RunDir) -> Settings:
@@ -80,9 +86,8 @@ def load_settings(run: RunDir) -> Settings:
     Raises:
         InputError: the file is damaged.
     """
-    data = read_json(run.settings)
-    if isinstance(data, dict):
-        data.pop("format", None)
+    data = read_mapping(run.settings)
+    data.pop("format", None)
     settings = from_dict(Settings, data, "settings.json")
     assert isinstance(settings, Settings)
     return settings
@@ -94,6 +99,10 @@ def load_state(run: RunDir) -> State:
         return State()
     state = from_dict(State, read_json(run.state), "state.json")
     assert isinstance(state, State)
+    if set(state.plan) - {"batch_size"}:
+        from_dict(Plan, state.plan, "state.json plan")
+    elif state.plan and not isinstance(state.plan["batch_size"], int):
+        raise InputError(f"{run.state} is damaged: its 'batch_size' is no number; remove the file, to plan anew")
     return state
 
 

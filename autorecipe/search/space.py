@@ -7,13 +7,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from autorecipe.data.metrics import METRICS
 from autorecipe.data.targets import range_text
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.recipe import Recipe, field_names, from_dict, get, replace
+from autorecipe.recipe_checks import check_recipe
 from autorecipe.results import DatasetInfo
+from autorecipe.yaml_text import read_file, read_yaml
 
 FORMAT = 1
 LR_FACTOR = "lr_factor"
@@ -66,29 +66,35 @@ def load_space(modality: str, path: Path | str | None = None) -> Space:
         InputError: the file cannot be read, has an unknown key or does not fit the data.
     """
     file = Path(path) if path is not None else shipped_path(modality)
-    try:
-        text = file.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the space file {file} cannot be read: {error}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"the space file {file} is not valid YAML: {str(error).splitlines()[0]}") from error
+    data = read_yaml(read_file(file, "the space file"), f"the space file {file}")
     try:
         space = from_dict(Space, data)
         assert isinstance(space, Space)
         _check(space)
     except InputError as error:
         raise InputError(f"the space file {file}: {error}") from error
-    if space.modality != modality:
-        raise InputError(f"the space file {file} is for {space.modality}s, but the data set holds {modality}s")
+    check_modality(space, modality, file)
     return space
+
+
+def check_modality(space: Space, modality: str, file: Path | str) -> None:
+    """Refuse a space for another kind of data.
+
+    Raises:
+        InputError: with both kinds.
+    """
+    if space.modality != modality:
+        raise InputError(
+            f"the space file {file} is for {space.modality}s, but the data set holds {modality}s; "
+            f"give a copy of search_spaces/{modality}.yaml"
+        )
 
 
 def modality_of(path: Path | str) -> str:
     """The kind of data that a space file names; `image` where it names none, for `load_space` to refuse."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        data = read_yaml(read_file(path, "the space file"), str(path))
+    except InputError:
         return "image"
     return str(data.get("modality", "image")) if isinstance(data, dict) else "image"
 
@@ -106,6 +112,8 @@ def _check(space: Space) -> None:
                 if name != LR_FACTOR and not isinstance(get(Recipe(), name), float):
                     raise InputError(f"stages.{stage}.vary.{name} takes a list of choices, for it is not a real number")
                 _check_range(values, f"stages.{stage}.vary.{name}")
+                for value in (values["low"], values["high"]):
+                    _check_value(name, value, f"stages.{stage}.vary")
             elif not isinstance(values, list) or not values:
                 raise InputError(f"stages.{stage}.vary.{name} must be a list of choices or {{low, high, log}}")
             else:
@@ -117,12 +125,12 @@ def _check(space: Space) -> None:
                 _check_value(name, value, f"stages.{stage}.known")
     for name, value in space.start.items():
         _check_field(name, "start")
-        replace(Recipe(), {name: value})
+        _check_value(name, value, "start")
 
 
 def _check_value(name: str, value: Any, where: str) -> None:
     if name != LR_FACTOR:
-        replace(Recipe(), {name: value})
+        check_recipe(replace(Recipe(), {name: value}))
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise InputError(f"{where}.{LR_FACTOR} must be a number above zero, found {value!r}")
 

@@ -117,6 +117,8 @@ def open_storage(run: RunDir, url: str | None) -> BaseStorage:
         if url is None:
             return JournalStorage(_journal_of(run))
         return RDBStorage(url)
+    except InputError:
+        raise
     except Exception as error:  # one of many kinds: URL, driver, network, version of the tables
         reason = str(error).strip().split("\n")[0]
         if url is None:

@@ -38,12 +38,19 @@ def load_weights(model: nn.Module, path: Path) -> None:
         tensors = load_file(path)
         model.load_state_dict(tensors)
     except FileNotFoundError as error:
-        raise InputError(f"there are no weights at {path}: no trial of this run has finished yet") from error
+        raise InputError(
+            f"there are no weights at {path}: no trial of this run has finished yet; go on with it: autorecipe resume"
+        ) from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"the weights {path} are damaged: {error}") from error
+        raise InputError(
+            f"the weights {path} are damaged: {error}; put back a copy of them, or train the recipe again: "
+            "autorecipe replay"
+        ) from error
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"the weights {path} do not fit the recipe beside them: {reason}") from error
+        raise InputError(
+            f"the weights {path} do not fit the recipe beside them: {reason}; put back the two of one run"
+        ) from error
 
 
 def save_session(session: Session, path: Path) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from autorecipe.errors import InputError, did_you_mean
 
+MOST_THREADS = 1024
+"""More threads than this exhaust what a machine allows to all its programs."""
 ONE_THREAD_SLOWER = 1.1
 """One thread is preferred to all of them while a step takes at most so many times as long."""
 
@@ -64,8 +66,8 @@ def find_hardware(device: str = "auto", threads: int | None = None) -> Hardware:
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not mps):
         raise InputError(f"the device '{device}' is not to be had on this machine; type --device auto or --device cpu")
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads {threads}: at least one thread is needed")
+        if not 1 <= threads <= MOST_THREADS:
+            raise InputError(f"--threads {threads}: give 1 to {MOST_THREADS} threads, or leave it out")
         torch.set_num_threads(threads)
     elif hasattr(os, "sched_getaffinity"):
         torch.set_num_threads(max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)))))

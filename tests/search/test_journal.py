@@ -1,6 +1,8 @@
+import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from study_helpers import INCUMBENT, go, question
 
+from autorecipe.errors import InputError
 from autorecipe.rundir import RunDir
 from autorecipe.search.journal import repair_journal
 from autorecipe.search.studies import ask, finished, open_storage, report, tell
@@ -92,3 +95,49 @@ def test_a_journal_cut_anywhere_opens_with_whole_records(journal: bytes, tmp_pat
     assert (tmp_path / "study.journal.damaged-1").exists() == (said is not None)
     storage = JournalStorage(JournalFileBackend(os.fspath(path)))
     go(question(storage, known=[INCUMBENT], prune=True), 1)
+
+
+@pytest.mark.parametrize("content", [b"hello\nworld\n", b"\0\n" * 9, b"[1]\n"])
+def test_what_is_no_journal_at_all_is_refused_and_left(run: RunDir, content: bytes) -> None:
+    run.path.mkdir()
+    run.journal.write_bytes(content)
+    with pytest.raises(InputError, match="no journal"):
+        open_storage(run, None)
+    assert run.journal.read_bytes() == content
+    assert not list(run.path.glob("*.damaged-*"))
+
+
+def test_a_folder_is_no_journal(run: RunDir) -> None:
+    run.journal.mkdir(parents=True)
+    with pytest.raises(InputError, match="is no file"):
+        open_storage(run, None)
+
+
+JUNK = st.binary(max_size=40) | st.builds(
+    lambda **record: json.dumps(record).encode() + b"\n",
+    op_code=st.integers(-1, 12),
+    worker_id=st.sampled_from(["a", "b"]),
+    study_id=st.integers(0, 2),
+    trial_id=st.integers(0, 9),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1), junk=st.lists(JUNK, max_size=3), rest=st.booleans())
+def test_any_journal_opens_or_is_refused(
+    journal: bytes, tmp_path: Path, share: float, junk: list[bytes], rest: bool
+) -> None:
+    cut = round(share * len(journal))
+    run = RunDir(tmp_path)
+    for old in tmp_path.glob("study.journal*"):
+        old.unlink()
+    run.journal.write_bytes(journal[:cut] + b"".join(junk) + (journal[cut:] if rest else b""))
+    try:
+        storage = open_storage(run, None)
+    except InputError:
+        return
+    assert isinstance(studies_of(storage), list)
+
+
+def studies_of(storage: Any) -> Any:
+    return storage.get_all_studies()

@@ -93,6 +93,18 @@ def split_folders(folder: Path) -> dict[Path, str]:
     return found
 
 
+def _check_train(root: Path, splits: dict[Path, str]) -> None:
+    """Refuse an empty train folder beside a filled one of another split, which would be taken for a class."""
+    named = {path: _SPLITS[path.name.lower()] for path in _subfolders(root) if path.name.lower() in _SPLITS}
+    empty = [path for path, split in named.items() if split == "train" and not holds_image(path)]
+    filled = [path for path, split in named.items() if split != "train" and class_folders(path)]
+    if not splits and empty and filled:
+        raise InputError(
+            f"{empty[0]} holds no image, and {filled[0].name} beside it does: put the images to train on there, or "
+            f"remove {empty[0].name} and give {filled[0]} itself"
+        )
+
+
 def list_dataset(root: Path, target: str | None = None) -> Listing:
     """List a folder of class folders or with a label file, or of `train/ val/ test/` with them.
 
@@ -104,6 +116,7 @@ def list_dataset(root: Path, target: str | None = None) -> Listing:
         InputError: a label file is wrong, or a split given twice.
     """
     splits = {} if _labelled(root) else split_folders(root)
+    _check_train(root, splits)
     if len(set(splits.values())) < len(splits):
         names = ", ".join(sorted(path.name for path in splits))
         raise InputError(f"{root} has more than one folder for a split: {names}; leave one folder for each split")

@@ -219,7 +219,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
             source = digits.images
         arrays = arrays_of(source)
         if arrays is None or is_frame(arrays[0]) or not image_layout(arrays[0]):
-            raise InputError(f"'{source}' is no image, folder of images or array of images")
+            raise InputError(f"'{source}' is no image, folder of images or array of images; give one of these")
         pixels, _ = to_pixels(arrays[0], preprocess.get("array_scale"))
         return list(map(str, range(len(pixels)))), fit_pixels(pixels, shape)
     if path.is_dir():
@@ -228,7 +228,10 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     else:
         names, paths = [path.name], [str(path)] * is_image(path.name)
     if not paths:
-        raise InputError(f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)})")
+        raise InputError(
+            f"{path} holds no image with a suffix that autorecipe reads ({' '.join(SUFFIXES)}); give an image or a "
+            "folder of them"
+        )
     broken: dict[int, str] = {}
     chunks = decode.decode_all([None] * len(paths), paths, shape, broken, lambda sentence, done: None)
     images, file = hold(chunks, len(paths), (shape.channels, shape.resolution, shape.resolution))
@@ -236,7 +239,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         file.unlink()  # its pages stay as long as they are mapped
     told = {names[i]: why for i, why in sorted(broken.items())}
     if len(told) == len(names):
-        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}")
+        raise InputError(f"none of the images can be read ({len(names):,}): {by_reason(told)}; give others")
     if told:
         shown = "; ".join(f"{name}: {why}" for name, why in list(told.items())[:_MOST_NAMED])
         more = f"; and {len(told) - _MOST_NAMED:,} more" if len(told) > _MOST_NAMED else ""

@@ -91,11 +91,11 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
         if len(longest) > _LONGEST:
             raise InputError(
                 f"{path}, line {line}: a label of {len(longest):,} characters ({longest[:30]}...), more than "
-                f"{_LONGEST}; is a quotation mark missing?"
+                f"{_LONGEST}; correct the line: is a quotation mark missing?"
             )
         found.append((fields[file_column], fields[label_column], line))
     if not found:
-        raise InputError(f"{path} names no image: nothing stands below its first line")
+        raise InputError(f"{path} names no image: nothing stands below its first line. Write a line for each image")
     files, labels, lines = zip(*found, strict=True)
     return LabelRows(files, labels, lines, header[label_column], tuple(findings))
 
@@ -149,7 +149,7 @@ def _rows(text: str, mark: str, path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(stripped):
                 yield reader.line_num, stripped
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: {error}; are the quotation marks in pairs?") from error
+        raise InputError(f"{path}, line {reader.line_num}: {error}; put quotation marks in pairs") from error
 
 
 def _plain(name: str) -> str:

@@ -48,8 +48,8 @@ _OTHER_FILES = (
     (b"BZh", "compressed by bzip2; let its name end in .bz2"),
     (b"PAR1", "a Parquet file; let its name end in .parquet"),
     (b"%PDF", "a PDF; save the table in it as CSV"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG", "a PNG image; give a table"),
+    (b"\xff\xd8\xff", "a JPEG image; give a table"),
     (b"<!doctype html", "a web page; download the file itself"),
     (b"<html", "a web page; download the file itself"),
 )
@@ -90,7 +90,9 @@ def read_delimited(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is damaged: it begins like {encoding} text, but {error.reason}") from error
     except _DAMAGED as error:
-        raise InputError(f"{path} cannot be read: {str(error).strip() or type(error).__name__}") from error
+        raise InputError(
+            f"{path} cannot be read: {str(error).strip() or type(error).__name__}; give a whole file"
+        ) from error
 
 
 @contextmanager
@@ -216,7 +218,7 @@ def _layout(path: Path, encoding: str, findings: list[Finding]) -> Layout:
     """
     sample, whole = _sample(path, encoding)
     if not sample.strip():
-        raise InputError(f"{path} is empty")
+        raise InputError(f"{path} is empty; give a file with a line of column names and rows below")
     records = {mark: _first_records(sample, whole, mark) for mark in DELIMITERS}
     delimiter = _choose(records, tab_first=".tsv" in path.name.lower())
     header, *rows = records[delimiter]
@@ -293,7 +295,7 @@ def _parse(path: Path, layout: Layout) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
         _refuse_ragged(path, layout)
         what = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise InputError(f"{path} cannot be read as a table: {what}") from error
+        raise InputError(f"{path} cannot be read as a table: {what}; correct it there") from error
     if frame.iloc[:, -1].isna().any():  # as a row that is too short would make it
         _refuse_ragged(path, layout)
     return frame.drop(columns=spare) if layout.extra == "last" else frame

@@ -39,6 +39,8 @@ def table_files(path: Path) -> list[tuple[Path, str]]:
     """
     if path.is_file():
         return [(path, "")] if is_table(path) else []
+    if not path.is_dir():
+        return []
     files = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
     found = [(file, _SPLITS[stem]) for file in files if (stem := file.name.split(".")[0].lower()) in _SPLITS]
     if not any(split == "train" for _, split in found):
@@ -66,7 +68,7 @@ def read_file(path: Path) -> tuple[pd.DataFrame, list[Finding]]:
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as a Parquet file: {_first_line(error)}") from error
+        raise InputError(f"{path} cannot be read as a Parquet file: {_first_line(error)}; give a whole file") from error
     return with_text_names(frame, str(path)), []
 
 
@@ -78,7 +80,7 @@ def with_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """
     names = [str(name) for name in frame.columns]
     if not len(frame) or not names:
-        raise InputError(f"{where} has {len(names)} columns and {len(frame)} rows; there is nothing to read")
+        raise InputError(f"{where} has {len(names)} columns and {len(frame)} rows; there is nothing to read; give rows")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         shown = ", ".join(f"'{name}'" for name in twice[:5]) + (", ..." if len(twice) > 5 else "")

@@ -63,7 +63,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
         findings.append(_grouping(options.group, groups, given, frame[options.group]))
     inputs = frame.drop(columns=labels)
     if not len(inputs.columns):
-        raise InputError(f"'{name}' has no column beside the target '{target}'")
+        raise InputError(f"'{name}' has no column beside the target '{target}'; give columns to predict it from")
     findings += _missing_values(inputs)
     facts = {
         "task": task.task,
@@ -132,7 +132,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
         frame, _ = _bundled(bundled)
     elif path is not None:
         if path.is_dir() or not is_table(path):
-            raise InputError(f"{path} is no CSV, TSV or Parquet file")
+            raise InputError(f"{path} is no CSV, TSV or Parquet file; give a table with the model's columns")
         frame, found = read_file(path)
         for finding in found:
             warnings.warn(f"{finding.found}; {finding.done}", InputWarning, stacklevel=2)

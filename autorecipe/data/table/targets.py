@@ -122,7 +122,9 @@ def label_sets(frame: pd.DataFrame, labels: list[str]) -> tuple[np.ndarray, np.n
             )
         has[:, i], there = truth == 2, there & (codes >= 0)
     if not there.any():
-        raise InputError(f"in all {len(frame):,} rows one of the labels {', '.join(labels[:5])} is empty")
+        raise InputError(
+            f"in all {len(frame):,} rows one of the labels {', '.join(labels[:5])} is empty; choose others: --target"
+        )
     return join_flags(has, labels), there
 
 
