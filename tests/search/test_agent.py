@@ -323,7 +323,7 @@ def test_it_starts_from_a_recipe(searched, tmp_path):
     first = searched("first", budget="6epochs", max_width=64)
     recipe = replace(load_recipe(first.run.recipe), {"network.width": 32, "network.blocks": [{"width": 32}] * 2})
     write_text(tmp_path / "mine.yaml", dump_yaml(recipe))
-    found = searched("second", budget="6epochs", max_width=32, from_recipe=str(tmp_path / "mine.yaml"))
+    found = searched("second", budget="40epochs", max_width=32, from_recipe=str(tmp_path / "mine.yaml"))
     network = found.run.load_recipe(read_json(found.run.decisions)[0]["incumbent"]).network
     assert network.width == 32
     assert [b.width for b in network.blocks] == [32, 32]
