@@ -185,7 +185,7 @@ def take_pictures(base: str, pruned: tuple[int, int], file: Path) -> list[str]:
     """A study, its pruned trial, and the list of studies."""
     study, number = pruned
     pages = {
-        file: (f"dashboard/studies/{study}", 2400),
+        file: (f"dashboard/studies/{study}", 2330),
         file.with_name(f"{file.stem}-trial.png"): (f"dashboard/studies/{study}/trials?numbers={number}", 1600),
         file.with_name(f"{file.stem}-studies.png"): ("dashboard", 1000),
     }

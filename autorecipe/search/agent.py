@@ -29,6 +29,7 @@ from autorecipe.search.ledger import (
     save_decisions,
     search_score,
 )
+from autorecipe.search.length import choose_steps
 from autorecipe.search.prepare import (
     Say,
     Stop,
@@ -336,12 +337,14 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     recipe = progress.incumbent
     plan = bench.state.plan
     shape = measure_shape(bench, recipe, float(plan.get("trial", 1.0)))
+    if progress.decisions and bench.state.finish_steps is None:
+        units = bench.clock.left() - planner.END_SECONDS if bench.budget.timed else _epochs_left(bench)
+        bench.state.finish_steps = choose_steps(bench, recipe, shape, units) or 0
+        bench.heartbeat()
+    most = bench.state.finish_steps or None
     # Where no question was asked, the learning rate is that of the range test.
-    recipe = _for_finish(bench, recipe, shape) if progress.decisions else with_shape(recipe, shape, 1.0)
-    epochs = 0.0
-    if bench.budget.epochs is not None:
-        epochs = max(0.0, bench.budget.epochs - bench.state.spent_epochs)
-    final = run_finish(bench, recipe, shape, epochs)
+    recipe = _for_finish(bench, recipe, shape, most) if progress.decisions else with_shape(recipe, shape, 1.0)
+    final = run_finish(bench, recipe, shape, _epochs_left(bench), most)
     if final is not None:
         return final
     if not bench.run.recipe.exists():
@@ -349,9 +352,14 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     return load_recipe(bench.run.recipe)
 
 
-def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape) -> Recipe:
+def _epochs_left(bench: Workbench) -> float:
+    """Epochs of the budget that are left; 0 for a budget in seconds."""
+    return 0.0 if bench.budget.epochs is None else max(0.0, bench.budget.epochs - bench.state.spent_epochs)
+
+
+def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None) -> Recipe:
     """The incumbent with the learning rate for the finish, which is many times as long as the trials it won."""
-    steps = steps_for(bench, recipe, shape, float(bench.state.plan["finish"]))
+    steps = most or steps_for(bench, recipe, shape, float(bench.state.plan["finish"]))
     old, lr = recipe.optimizer.lr, planner.lr_for_steps(recipe.optimizer.lr, recipe.training.steps, steps)
     bench.say(
         "note",

@@ -127,7 +127,9 @@ def keeps_confirm(bench: Workbench, recipe: Recipe) -> bool:
     return len(bench.dataset.splits.confirm) > 0 and "confirm" not in recipe.training.train_on
 
 
-def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) -> Recipe | None:
+def run_finish(
+    bench: Workbench, recipe: Recipe, shape: Shape, epochs: float, most_steps: int | None = None
+) -> Recipe | None:
     """Train the recipe from scratch on `final_splits` and save it; None if it diverged or did not fit.
 
     With a timed budget the clock drives the schedule, so a machine that slows down midway costs score,
@@ -138,19 +140,27 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
         recipe: what to train; its steps are not used.
         shape: facts of its shape.
         epochs: how long, when the budget is in epochs.
+        most_steps: steps on train alone after which it should end: the same number of epochs on `final_splits`.
     """
     splits = bench.dataset.splits
     train_on = final_splits(bench)
     rows = splits.rows(train_on)
+    if most_steps is not None:
+        most_steps = max(1, round(most_steps * len(rows) / len(splits.train)))
     recipe = thresholds_of_search(bench, recipe)
     final = replace(recipe, {"training.train_on": train_on, "training.seed": bench.seed})
     limit: float | None = None
+    reserve = end_reserve(bench, recipe, shape) if bench.budget.timed else -math.inf
     if bench.budget.timed:
-        limit = max(0.5, bench.clock.left() - end_reserve(bench, recipe, shape))
+        limit = max(0.5, bench.clock.left() - reserve)
         steps = max(1, int(limit / shape.step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
-    final = replace(final, {"training.steps": 1 if bench.budget.timed else steps})
+    # A short finish counts its steps, if there is time for many more of them; the clock drives any other.
+    counted = most_steps is not None and most_steps < 0.5 * steps
+    if most_steps is not None and counted:
+        steps, limit = most_steps, None
+    final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape)
     session = start_session(final, bench.data, bench.hardware)
     resumed = load_session(session, bench.run.checkpoint)
@@ -174,6 +184,9 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
             session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
         ):
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
+            if counted and bench.clock.left() < reserve:
+                held_up(bench, "the final training ends before its last step")
+                break
             if race is not None and look.step > seen_step:
                 try:
                     race.send((look.seconds - seen_seconds) / (look.step - seen_step))

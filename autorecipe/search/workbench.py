@@ -57,6 +57,8 @@ class State:
     test_reads: int = 0
     one_thread: bool = False
     """Whether another process holds the threads up, so that one is used from here on."""
+    finish_steps: int | None = None
+    """Steps on train after which the final training should end; 0: as many as there is time for; None: not asked."""
     stage: str = ""
     """What is being done now."""
 

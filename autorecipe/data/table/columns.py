@@ -8,6 +8,7 @@ import pandas as pd
 
 from autorecipe.data.modality import Raw
 from autorecipe.data.table.cells import HUGE, as_numbers, as_truth, factorize, value_text
+from autorecipe.data.table.clocks import CLOCK_PARTS, runs_on
 from autorecipe.data.table.dates import as_dates, date_parts
 from autorecipe.data.table.kinds import Kind, column_kind, looks_like_identifier
 from autorecipe.data.table.words import learn_words, text_features
@@ -29,6 +30,27 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     Raises:
         InputError: no column is left to learn from.
     """
+    times = None if raw.times is None else raw.times[rows]
+    columns, dropped = _columns(raw, rows, times)
+    if not columns and any(column["kind"] == "clock" for column in dropped):
+        columns, dropped = _columns(raw, rows, None)  # there is nothing else
+    if not columns:
+        shown = "; ".join(f"'{column['name']}' {column['found']}" for column in dropped[:5])
+        raise InputError(f"no column of '{raw.name}' can be learned from: {shown}. --keep COL keeps an identifier")
+    return {
+        "modality": "table",
+        "task": raw.facts["task"],
+        "target": raw.facts["target"],
+        "classes": list(raw.facts["classes"]),
+        "inputs": list(raw.inputs.columns),
+        "columns": columns,
+        "cardinalities": [_cardinality(column) for column in columns if column["kind"] in ("truth", "category")],
+        "dropped": dropped,
+    }
+
+
+def _columns(raw: Raw, rows: np.ndarray, times: np.ndarray | None) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The entries of the columns that are used, and what is dropped, with why."""
     frame = raw.inputs.iloc[rows]
     columns: list[dict[str, Any]] = []
     dropped: list[dict[str, str]] = []
@@ -44,7 +66,7 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
             dropped.append({"name": name, "kind": asked[name][0], "found": asked[name][1]})
             continue
         keep = name in raw.facts["keep"]
-        found, why, digest = fit_column(frame[name], kinds[name], decimal, keep)
+        found, why, digest = fit_column(frame[name], kinds[name], decimal, keep, times)
         if found and not keep and digest in first_with:
             found, why = [], {"kind": "duplicate", "found": f"says the same as '{first_with[digest]}' in every row"}
         if found:
@@ -52,19 +74,7 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
         columns += found
         if why:
             dropped.append({"name": name, **why})
-    if not columns:
-        shown = "; ".join(f"'{column['name']}' {column['found']}" for column in dropped[:5])
-        raise InputError(f"no column of '{raw.name}' can be learned from: {shown}. --keep COL keeps an identifier")
-    return {
-        "modality": "table",
-        "task": raw.facts["task"],
-        "target": raw.facts["target"],
-        "classes": list(raw.facts["classes"]),
-        "inputs": list(frame.columns),
-        "columns": columns,
-        "cardinalities": [_cardinality(column) for column in columns if column["kind"] in ("truth", "category")],
-        "dropped": dropped,
-    }
+    return columns, dropped
 
 
 def table_decimal(kinds: list[Kind]) -> str:
@@ -74,9 +84,16 @@ def table_decimal(kinds: list[Kind]) -> str:
 
 
 def fit_column(
-    series: pd.Series, kind: Kind, decimal: str, keep: bool
+    series: pd.Series, kind: Kind, decimal: str, keep: bool, times: np.ndarray | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, str], str]:
     """The features of one column, or why it is dropped.
+
+    Args:
+        series: the column, training rows alone.
+        kind: what it holds.
+        decimal: the decimal mark where the column does not show it.
+        keep: whether the user wants it.
+        times: float [N], when the rows came about, if they are split by it.
 
     Returns:
         entries of `preprocess["columns"]` (a date has one for each part that varies); for a dropped
@@ -91,12 +108,18 @@ def fit_column(
     if why:
         return [], why, ""
     if values is not None:
+        if not keep and runs_on(values, times):
+            what = "only rises or falls with the time: later rows lie where nothing was learned"
+            return [], {"kind": "clock", "found": what}, ""
         return [{"kind": "number", **number_column(name, values), "decimal": mark}], {}, _digest("number", values)
     if kind.name == "truth":
         return [{"name": name, "kind": "truth"}], {}, _digest("codes", _in_order(as_truth(series)))
     if kind.name == "date":
         dates = date_parts(as_dates(series, kind.format))
-        return *_date_columns(name, dates, kind), _digest("date", dates["elapsed"])
+        digest = _digest("date", dates["elapsed"])
+        if not keep and runs_on(dates["elapsed"], times):
+            dates = {part: values for part, values in dates.items() if part not in CLOCK_PARTS}
+        return *_date_columns(name, dates, kind), digest
     if kind.name == "text":
         return [_text_column(name, codes, texts)], {}, _digest("text" + "\0".join(texts), codes)
     counts = np.bincount(codes[codes >= 0])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from autorecipe.data.modality import Raw, Splits
 from autorecipe.data.table.cells import HUGE, NOT_A_VALUE, as_numbers, factorize
+from autorecipe.data.table.clocks import CLOCK_PARTS
 from autorecipe.data.table.leaks import find_leaks
 from autorecipe.results import Finding
 
@@ -23,6 +24,7 @@ _DROPPED = {
     "identifier": "another value in each row, and look like identifiers",
     "unrepeated": "no value twice",
     "duplicate": "the same as another column in every row",
+    "clock": "only ever risen or fallen with the time, so that later rows lie where nothing was learned",
 }
 
 
@@ -128,11 +130,14 @@ def _dates(name: str, entries: list[dict[str, Any]], series: pd.Series) -> Findi
     other = "; all of them would fit day/month as well as month/day" if ambiguous else ""
     form = entries[0]["format"]
     how = f", read as {form}" if form not in ("", "ISO8601") else ""
+    runs_on = all(entry["part"] not in CLOCK_PARTS for entry in entries)
+    without = ", without what only rises with the time: later rows lie where nothing was learned" if runs_on else ""
+    otherwise = option("--keep" if runs_on else "--drop", [name])
     return Finding(
         "date_column",
         f"column '{name}' holds dates ('{example}'{how}){other}",
-        f"expanded into {parts}",
-        "write the dates as 2024-01-31" if ambiguous else option("--drop", [name]),
+        f"expanded into {parts}{without}",
+        "write the dates as 2024-01-31" if ambiguous else otherwise,
         warn=ambiguous,
     )
 

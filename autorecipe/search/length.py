@@ -1,0 +1,93 @@
+"""How long the final training goes on: for all the time there is, unless longer runs are seen to overfit.
+
+Trials are short.  A small data set is learned by heart long before the time is over, and a schedule that ends
+late never visits the weights it would have stopped at: so runs of 4, 16, ... times a trial's steps are
+compared on val first, as far as a part of the finish's compute allows.
+"""
+
+import math
+import time
+
+from autorecipe.recipe import Recipe, replace
+from autorecipe.results import TrainResult
+from autorecipe.search.planner import lr_for_steps
+from autorecipe.search.trials import run_recipe
+from autorecipe.search.tried import recorded_result
+from autorecipe.search.workbench import Shape, Workbench, steps_for
+from autorecipe.training.evaluate import gain
+
+LONG = 40.0
+"""A finish of fewer epochs is never too long."""
+FACTOR = 4
+"""Each run is so many times as long as the one before."""
+SHARE = 0.3
+"""Of the finish's compute, for these runs."""
+
+
+def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float) -> int | None:
+    """Steps on train after which the final training should end, or None: as many as there is time for.
+
+    A run is too long if neither its score nor its loss on val is better than that of the shorter one.
+
+    Args:
+        bench: the workbench.
+        incumbent: the winner, with the steps and the learning rate of its trial.
+        shape: facts of its shape.
+        units: seconds or epochs that are left for the finish.
+    """
+    measured = recorded_result(bench, incumbent)
+    planned = steps_for(bench, incumbent, shape, units)
+    epochs = planned * incumbent.training.batch_size / max(1, len(bench.dataset.splits.train))
+    best_steps = incumbent.training.steps
+    if measured is None or measured.score is None or epochs < LONG:
+        return None
+    best, steps, spent = measured, FACTOR * best_steps, 0
+    while 2 * steps <= planned and spent + steps <= SHARE * planned:
+        spent += steps
+        found = _trained(bench, incumbent, steps, shape)
+        if found is None:
+            return None
+        if _worse(bench, found, best):
+            _tell(bench, steps, found, best_steps, best)
+            between = round(math.sqrt(best_steps * steps))
+            middle = _trained(bench, incumbent, between, shape)
+            return between if middle is not None and not _worse(bench, middle, best) else best_steps
+        best, best_steps, steps = found, steps, FACTOR * steps
+    return None
+
+
+def _trained(bench: Workbench, incumbent: Recipe, steps: int, shape: Shape) -> TrainResult | None:
+    """The recipe trained for so many steps and scored on val; None if that failed."""
+    lr = lr_for_steps(incumbent.optimizer.lr, incumbent.training.steps, steps)
+    recipe = replace(incumbent, {"training.steps": steps, "optimizer.lr": lr})
+    splits = bench.dataset.splits
+    deadline = math.inf
+    if bench.budget.timed:
+        deadline = min(3 * steps * shape.step_seconds + 1.0, max(0.0, bench.clock.left() / 2))
+    begin = time.monotonic()
+    result, _, _ = run_recipe(bench, recipe, splits.train, splits.val, deadline=deadline)
+    bench.state.spent_epochs += result.steps * recipe.training.batch_size / max(1, len(splits.train))
+    bench.say("length", steps=steps, seconds=time.monotonic() - begin, score=result.score, loss=result.loss)
+    return result if result.state == "complete" else None
+
+
+def _worse(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:
+    (score, loss), (old_score, old_loss) = _measured(longer), _measured(shorter)
+    return gain(bench.dataset.info.metric, score, old_score) <= 0 and loss > old_loss
+
+
+def _measured(result: TrainResult) -> tuple[float, float]:
+    """Score and loss of a run that is complete."""
+    assert result.score is not None
+    assert result.loss is not None
+    return result.score, result.loss
+
+
+def _tell(bench: Workbench, steps: int, longer: TrainResult, best_steps: int, best: TrainResult) -> None:
+    (score, loss), (old_score, old_loss) = _measured(longer), _measured(best)
+    metric = bench.dataset.info.metric
+    bench.say(
+        "note",
+        text=f"longer is worse: after {steps:,} steps {metric} {score:.4g} and loss {loss:.4g} on val, after "
+        f"{best_steps:,} {old_score:.4g} and {old_loss:.4g}; the final training will be as short",
+    )

@@ -1,0 +1,94 @@
+"""How long the final training goes on."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from autorecipe.recipe import Recipe, load_recipe, replace
+from autorecipe.results import TrainResult
+from autorecipe.rundir import read_json
+from autorecipe.search import length
+
+INCUMBENT = replace(Recipe(), {"training.steps": 100, "training.batch_size": 64, "optimizer.lr": 0.01})
+
+
+def result(score, loss):
+    return TrainResult("complete", 0, 0.0, score, loss, None, None, 0, ())
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """The steps that are chosen, and those that were tried, when runs of so many steps have these scores and losses."""
+
+    def choose(outcomes, planned=10_000, metric="accuracy", examples=1000):
+        tried = []
+
+        def trained(bench, incumbent, steps, shape):
+            tried.append(steps)
+            return outcomes(steps)
+
+        monkeypatch.setattr(length, "recorded_result", lambda bench, recipe: outcomes(100))
+        monkeypatch.setattr(length, "steps_for", lambda *_: planned)
+        monkeypatch.setattr(length, "_trained", trained)
+        bench = SimpleNamespace(
+            dataset=SimpleNamespace(
+                info=SimpleNamespace(metric=metric), splits=SimpleNamespace(train=np.arange(examples))
+            ),
+            say=lambda *_, **__: None,
+        )
+        return length.choose_steps(bench, INCUMBENT, None, 1.0), tried
+
+    return choose
+
+
+def test_while_longer_is_better_all_the_time_is_used(chosen):
+    steps, tried = chosen(lambda steps: result(1 - 1 / steps, 1 / steps))
+    assert steps is None
+    assert tried == [400, 1600]
+    assert sum(tried) <= length.SHARE * 10_000
+
+
+def test_overfitting_ends_it(chosen):
+    steps, tried = chosen(lambda steps: result(0.9 - abs(steps - 400) / 1e4, 0.1 + abs(steps - 400) / 1e4))
+    assert (steps, tried) == (400, [400, 1600, 800])
+
+
+def test_the_length_in_between_is_taken_if_it_is_no_worse(chosen):
+    steps, tried = chosen(lambda steps: result(0.9 - abs(steps - 210) / 1e4, 0.1 + abs(steps - 210) / 1e4))
+    assert (steps, tried) == (200, [400, 200])
+
+
+@pytest.mark.parametrize("outcome", [lambda s: result(0.5 + s / 1e4, s / 1e3), lambda s: result(0.5 - s / 1e4, 1 / s)])
+def test_a_better_score_or_a_better_loss_is_enough(chosen, outcome):
+    assert chosen(outcome)[0] is None
+
+
+def test_errors_are_better_small(chosen):
+    assert chosen(lambda steps: result(float(steps), float(steps)), metric="rmse")[0] == 100
+
+
+def test_where_it_cannot_be_too_long_nothing_is_tried(chosen):
+    def grows(steps):
+        return result(float(-steps), float(steps))
+
+    assert chosen(grows, examples=100_000) == (None, [])  # few epochs
+    assert chosen(grows, planned=700) == (None, [])  # hardly longer than a trial
+    assert chosen(lambda _: None) == (None, [])  # no trial on record
+
+
+def test_a_run_that_fails_ends_the_trying(chosen):
+    assert chosen(lambda steps: result(0.5, 1.0) if steps == 100 else None) == (None, [400])
+
+
+def test_noise_is_not_learned_by_heart(searched):
+    """120 examples whose labels are coins: the final training ends early, and the recipe says after how many steps."""
+    random = np.random.default_rng(0)
+    data = random.normal(size=(120, 20)), random.choice(["heads", "tails"], 120)
+    found = searched(data=data, budget="600epochs", max_width=64, max_depth=3)
+    texts = [event["text"] for event in found.heard.of("note")]
+    assert any("longer is worse" in text for text in texts)
+    kept = read_json(found.run.state)["finish_steps"]
+    splits = read_json(found.run.splits)
+    longer = (len(splits["train"]) + len(splits["val"])) / len(splits["train"])
+    assert load_recipe(found.run.recipe).training.steps == round(kept * longer) > 0
