@@ -20,7 +20,7 @@ LONG = 40.0
 """A finish of fewer epochs is never too long."""
 FACTOR = 4
 """Each run is so many times as long as the one before."""
-SHARE = 0.3
+SHARE = 0.15
 """Of the finish's compute, for these runs."""
 
 
