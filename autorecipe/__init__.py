@@ -19,10 +19,22 @@ from autorecipe.errors import AutoRecipeError, CheckFailed, InputError, Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autorecipe.estimator import AutoRecipeClassifier, AutoRecipeRegressor
     from autorecipe.predictor import Result
 
 __version__ = "0.1.0"
-__all__ = ["AutoRecipeError", "CheckFailed", "InputError", "Result", "Stopped", "load", "resume", "search"]
+__all__ = [
+    "AutoRecipeClassifier",
+    "AutoRecipeError",
+    "AutoRecipeRegressor",
+    "CheckFailed",
+    "InputError",
+    "Result",
+    "Stopped",
+    "load",
+    "resume",
+    "search",
+]
 
 
 def search(
@@ -41,7 +53,8 @@ def search(
 
     Args:
         data: a path, the name of a bundled data set, a DataFrame (with `target`), or `(X, y)`; a y of 0 and 1 [N, L]
-            has a column for each label.
+            has a column for each label.  Frames of polars and others, a map-style `Dataset` of torch, and a `Dataset`
+            of Hugging Face will do as well.
         budget: time from this call to its return (`"10m"`), or epochs over all trials (`"20epochs"`).
         target: the target's column, for tables; `"a,b,c"` for columns of 0 and 1, a label each.
         task: `auto`, `binary`, `multiclass`, `multilabel` or `regression`.
@@ -146,6 +159,10 @@ def __getattr__(name: str) -> Any:
         from autorecipe.predictor import Result
 
         return Result
+    if name in ("AutoRecipeClassifier", "AutoRecipeRegressor"):
+        from autorecipe import estimator
+
+        return getattr(estimator, name)
     raise AttributeError(f"module 'autorecipe' has no attribute '{name}'")
 
 

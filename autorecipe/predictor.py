@@ -1,5 +1,6 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
+import tempfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 
 from autorecipe.data import modality
+from autorecipe.data.items import Asked
+from autorecipe.data.python_inputs import from_python
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
@@ -59,7 +62,7 @@ class Result:
     @cached_property
     def info(self) -> DatasetInfo:
         """Facts of the data set that the run was made on."""
-        info = from_dict(DatasetInfo, self._preprocess()["info"], "preprocess.json info")
+        info = from_dict(DatasetInfo, self._facts["info"], "preprocess.json info")
         assert isinstance(info, DatasetInfo)
         return info
 
@@ -82,6 +85,10 @@ class Result:
                 "back a copy of it, or train the recipe again: autorecipe replay"
             )
         return model.eval()
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return self._preprocess()
 
     def _preprocess(self) -> dict[str, Any]:
         data = read_json(self.run.preprocess)
@@ -106,9 +113,10 @@ class Result:
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
         """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
-        preprocess = self._preprocess()["preprocess"]
+        preprocess = self._facts["preprocess"]
         kind = modality(self.info.modality)
-        names, raw = kind.read_inputs(X, preprocess)
+        asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
+        names, raw = kind.read_inputs(from_python(X, asked), preprocess)
         inputs = kind.encode(raw, preprocess)
         return names, predict(self.model, inputs, None, self.recipe)
 
@@ -171,3 +179,25 @@ def load(path: Path | str) -> Result:
     if not run.weights.exists() or not run.recipe.exists():
         raise InputError(f"{path} holds no model yet: no trial has finished; go on with: autorecipe resume {path}")
     return Result(run)
+
+
+def model_files(result: Result) -> dict[str, bytes]:
+    """The files of a run that a model consists of, by name."""
+    run = result.run
+    paths = (run.recipe, run.preprocess, run.summary, run.decisions, run.weights)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def open_files(files: dict[str, bytes]) -> Result:
+    """A result of `model_files`, read whole: no folder stays behind.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="autorecipe-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        result = Result(RunDir(Path(folder)))
+        for name in ("recipe", "decisions", "summary", "info", "model"):
+            getattr(result, name)
+    return result

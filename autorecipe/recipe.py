@@ -133,7 +133,7 @@ class TrainingSection:
     seed: int = 0
     """Seed of initialisation, order and augmentation."""
     train_on: str = "train"
-    """`train`, or `train+val` for the final model."""
+    """`train`; for the final model `train+val`, or `train+val+confirm` where the latest examples count most."""
     precision: str = "fp32"
     """`fp32` or `bf16` (autocast)."""
     channels_last: bool = False
@@ -352,11 +352,11 @@ def difference(old: Recipe, new: Recipe) -> dict[str, tuple[object, object]]:
     }
 
 
-def dump_yaml(recipe: Recipe) -> str:
-    """A recipe as YAML, sections and fields in their own order."""
+def dump_yaml(recipe: Recipe, compact: bool = False) -> str:
+    """A recipe as YAML, sections and fields in their own order, one on a line; several if `compact`."""
     data = {"format": FORMAT, **to_dict(recipe)}
     title = "# An autorecipe recipe.  Train it again:  autorecipe replay recipe.yaml DATASET"
-    return f"{title}\n{yaml.safe_dump(data, sort_keys=False)}"
+    return f"{title}\n{yaml.safe_dump(data, sort_keys=False, default_flow_style=None if compact else False)}"
 
 
 def load_yaml(text: str, source: str = "the recipe") -> Recipe:

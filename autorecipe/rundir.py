@@ -294,8 +294,9 @@ def writing(run: RunDir) -> Iterator[None]:
             raise
         gone = _remove_new(run, new, parent_new)
         again = "the same command" if gone else f"autorecipe resume {run.path}"
+        full = reason in (_DISK[errno.ENOSPC], _DISK[errno.EDQUOT])
         room = "make it writable, or give another --out"
-        if reason in (_DISK[errno.ENOSPC], _DISK[errno.EDQUOT]):
+        if full:
             room = f"make room there (or in {tempfile.gettempdir()}, if that is full)"
         raise InputError(
             f"{run.path} cannot be written: {reason} ({error}). What was finished before is whole: {room}, then {again}"

@@ -8,7 +8,8 @@ free port of this machine alone, and asks both for the studies and the trials of
 
 Must: while the search still runs, both show studies, trials, intermediate values and pruned trials; the
 search is not disturbed (exit code 0, complete).
-With --screenshot FILE, FILE shows the list of studies and FILE-study.png the first study.
+With --screenshot FILE, FILE shows the first study with a pruned trial, FILE-trial.png that trial,
+and FILE-studies.png the list of studies.
 """
 
 import argparse
@@ -55,7 +56,6 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--window-size=1400,1000",
 )
 
 
@@ -76,19 +76,21 @@ def look(base: str) -> dict[str, Any]:
     """What a dashboard shows now."""
     studies = get(f"{base}/api/studies")["study_summaries"]
     states: Counter[str] = Counter()
-    values = 0
+    values, pruned = 0, []
     for study in studies:
         for trial in get(f"{base}/api/studies/{study['study_id']}")["trials"]:
             states[trial["state"]] += 1
+            if trial["state"] == "Pruned":
+                pruned.append((study["study_id"], trial["number"]))
             values += len(trial["intermediate_values"])
     return {
         "studies": len(studies),
         "names": [study["study_name"] for study in studies],
         "trials": sum(states.values()),
         "states": dict(states),
-        "pruned": states["Pruned"],
+        "pruned": len(pruned),
         "intermediate_values": values,
-        "first": studies[0]["study_id"] if studies else None,
+        "first_pruned": pruned[0] if pruned else None,
     }
 
 
@@ -108,8 +110,8 @@ def address_in(log: Path) -> str | None:
     return found[1] if found else None
 
 
-def screenshot(address: str, file: Path) -> bool:
-    """A picture of a page; False where there is no chromium or it fails."""
+def screenshot(address: str, file: Path, height: int = 1000) -> bool:
+    """A picture of a page in a window of 1600 x `height` pixels; False where there is no chromium or it fails."""
     chromium = shutil.which("chromium")
     if chromium is None:
         say("no screenshot: there is no chromium (apt-get install chromium)")
@@ -120,6 +122,7 @@ def screenshot(address: str, file: Path) -> bool:
                 chromium,
                 *CHROMIUM,
                 f"--user-data-dir={profile}",
+                f"--window-size=1600,{height}",
                 "--virtual-time-budget=10000",
                 f"--screenshot={file.resolve()}",
                 address,
@@ -162,7 +165,9 @@ def measure(words: list[str], args: argparse.Namespace) -> dict[str, Any]:
                         best[name] = seen
             complete = len(best) == len(bases) and all(all(seen[key] for key in SEEN) for seen in best.values())
             if args.screenshot and complete and not pictures:
-                pictures = take_pictures(bases["optuna-dashboard"], best["optuna-dashboard"]["first"], args.screenshot)
+                pictures = take_pictures(
+                    bases["optuna-dashboard"], best["optuna-dashboard"]["first_pruned"], args.screenshot
+                )
             with contextlib.suppress(subprocess.TimeoutExpired):
                 search.wait(5.0 if complete else 1.0)
         code = search.wait()
@@ -176,10 +181,15 @@ def measure(words: list[str], args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def take_pictures(base: str, study: int, file: Path) -> list[str]:
-    """The list of studies, and one study."""
-    pages = {file: "dashboard", file.with_name(f"{file.stem}-study.png"): f"dashboard/studies/{study}"}
-    return [str(picture) for picture, page in pages.items() if screenshot(f"{base}/{page}", picture)]
+def take_pictures(base: str, pruned: tuple[int, int], file: Path) -> list[str]:
+    """A study, its pruned trial, and the list of studies."""
+    study, number = pruned
+    pages = {
+        file: (f"dashboard/studies/{study}", 2330),
+        file.with_name(f"{file.stem}-trial.png"): (f"dashboard/studies/{study}/trials?numbers={number}", 1600),
+        file.with_name(f"{file.stem}-studies.png"): ("dashboard", 1000),
+    }
+    return [str(picture) for picture, (page, height) in pages.items() if screenshot(f"{base}/{page}", picture, height)]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -199,5 +209,5 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = options(__doc__, seeds=1, budget="60s")
     add_dataset(parser)
-    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="a picture of the list of studies")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="pictures of a study, a trial, and the list")
     main(parser.parse_args())

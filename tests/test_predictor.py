@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from helpers import CPU, Heard, go_on, recipe_for, small_digits
 from PIL import Image
+from torch.utils.data import Dataset
 
 import autorecipe
 from autorecipe.cli.main import run
@@ -111,6 +114,32 @@ def test_images_are_predicted_from_arrays(images):
     found = load(images.path).predict(X)
     assert np.mean(found == y.astype(str)) > 0.5
     assert load(images.path).device.type == "cpu"
+
+
+def test_images_are_predicted_from_a_dataset_as_from_an_array(images):
+    X, y = small_digits(20)
+    tensors = [(torch.from_numpy(x).float(), int(target)) for x, target in zip(X, y, strict=True)]
+    wanted = load(images.path).predict_proba(X)
+    assert np.allclose(load(images.path).predict_proba(Listed(tensors)), wanted)
+    assert np.allclose(load(images.path).predict_proba(Listed([x for x, _ in tensors])), wanted)
+
+
+def test_a_table_is_predicted_from_items_and_from_another_librarys_frame(table):
+    frame = table.frame
+    wanted = load(table.path).predict(frame)
+    assert (load(table.path).predict(pa.Table.from_pandas(frame)) == wanted).all()
+    assert (load(table.path).predict(Listed(frame.to_dict("records"))) == wanted).all()
+
+
+class Listed(Dataset):
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
 
 
 @pytest.fixture(scope="module")

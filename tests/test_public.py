@@ -5,7 +5,10 @@ import pytest
 
 import autorecipe
 
-NAMES = {"AutoRecipeError", "CheckFailed", "InputError", "Result", "Stopped", "load", "resume", "search"}
+NAMES = {
+    *("AutoRecipeClassifier", "AutoRecipeError", "AutoRecipeRegressor", "CheckFailed", "InputError"),
+    *("Result", "Stopped", "load", "resume", "search"),
+}
 
 
 def python(code):

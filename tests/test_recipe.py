@@ -59,9 +59,9 @@ recipes = st.builds(
 THREE_BLOCKS = Recipe(network=NetworkSection("mlp", 64, (Block(64), Block(64), Block(64))))
 
 
-@given(recipes)
-def test_yaml_round_trip(recipe):
-    again = load_yaml(dump_yaml(recipe))
+@given(recipes, st.booleans())
+def test_yaml_round_trip(recipe, compact):
+    again = load_yaml(dump_yaml(recipe, compact))
     assert again == recipe
     assert again.digest == recipe.digest
 

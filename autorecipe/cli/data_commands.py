@@ -106,7 +106,7 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
         inputs = f"{words.count(info.num_numbers)} numbers, {len(info.cardinalities)} categories"
         rows.append(("inputs", inputs, "a missing value is a signal of its own"))
     rows.append(("task", info.task, info.task_reason))
-    if info.target:
+    if info.target and tuple(name.strip() for name in info.target.split(",")) != info.classes:
         rows.append(("target", info.target, ""))
     if info.classes:
         pairs = list(zip(info.classes, info.class_counts, strict=False))
@@ -117,7 +117,10 @@ def fact_rows(info: "DatasetInfo") -> list[Sequence[str]]:
     else:
         scale = info.target_scale
         logs = f" of log(1 + |y| / {words.number(scale.log_unit)})" if scale.log_unit else ""
-        rows.append(("target values", f"mean {words.number(scale.mean)}, sd {words.number(scale.std)}{logs}", ""))
+        ends = zip(("not below", "not above"), (scale.low, scale.high), strict=True)
+        kept = ", ".join(f"{word} {words.short(end)}" for word, end in ends if end is not None)
+        values = f"mean {words.number(scale.mean)}, sd {words.number(scale.std)}{logs}"
+        rows.append(("target values", values, kept and f"predictions are {kept}"))
     rows += [("metric", info.metric, info.metric_reason), ("examples", sizes, why), ("digest", info.digest[:8], "")]
     return rows
 

@@ -8,8 +8,10 @@ import torch
 
 from autorecipe.data import inspect
 from autorecipe.data.image import IMAGE
+from autorecipe.data.items import Asked
 from autorecipe.data.metrics import check_targets, choose_metric, resolve_metric
 from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
+from autorecipe.data.python_inputs import from_python
 from autorecipe.data.sources import as_array, explain, is_frame
 from autorecipe.data.splits import make_splits
 from autorecipe.data.table import TABLE
@@ -53,7 +55,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     """Read, split and encode a data set; the preprocessing is learned on train alone.
 
     Args:
-        source: a path, a bundled name, X or (X, y).
+        source: a path, a bundled name, X or (X, y), or a data set from Python (`python_inputs`).
         options: what the user said about the data.
         progress: told what is being done.
 
@@ -62,9 +64,11 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     """
     resolve_metric(options.metric)
     parse_range(options.range)
+    tell = progress or _silent
+    source = from_python(source, Asked(tell, options.target, options.resolution))
     source, options, labels = _flags_as_labels(source, options)
     kind, _ = detect(source)
-    raw = kind.read(source, options, progress or _silent)
+    raw = kind.read(source, options, tell)
     if raw.modality != "table" and (options.group or options.time or options.drop):
         option = "--group" if options.group else "--time" if options.time else "--drop"
         raise InputError(f"{option} names a column of a table, but '{raw.name}' holds {raw.modality}s")

@@ -84,6 +84,10 @@ class Splits:
     order: np.ndarray | None = None
     """Place of each example in the order of time [N], where that matters."""
 
+    def rows(self, names: str) -> np.ndarray:
+        """The examples of some splits: `train`, `train+val` or `train+val+confirm`."""
+        return np.concatenate([getattr(self, name) for name in names.split("+")])
+
     def held_out(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Examples to train on and to score on for decision seed `seed`."""
         part = self.parts[seed % len(self.parts)]

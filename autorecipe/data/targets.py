@@ -61,15 +61,15 @@ def choose_scale(values: np.ndarray, metric: str, asked: str) -> tuple[TargetSca
     if bounds is not None:
         low, high = (float(bound) for bound in bounds)
         scale = TargetScale(low=low, high=high, link="sigmoid")
-        if asked == "auto":
-            found.append(
-                Finding(
-                    "bounded_target",
-                    f"the targets fill the scale {low:g} to {high:g}: {values.min():g} to {values.max():g}",
-                    "predictions are kept within, by a scaled sigmoid",
-                    "--range none, or --range LO,HI",
-                )
+        found.append(
+            Finding(
+                "bounded_target",
+                f"the targets {'fill the scale' if asked == 'auto' else 'lie within the bounds'} {low:g} to {high:g}: "
+                f"{values.min():g} to {values.max():g}",
+                "predictions are kept within, by a scaled sigmoid",
+                "--range none, or --range LO,HI" if asked == "auto" else "",
             )
+        )
     elif METRICS[metric].lowest == 0 and METRICS[metric].relative:
         scale = TargetScale(log_unit=1.0, low=0.0)
         found.append(Finding("log_target", f"the metric '{metric}' compares logs", "log(1 + y) is trained on"))

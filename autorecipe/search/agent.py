@@ -83,7 +83,7 @@ def run_search(
     """
     budget = parse_budget(settings.budget)
     check_settings(settings)
-    worker = base.start_worker()
+    worker = base.start_worker() if settings.baselines else None
     try:
         space_first = load_space_early(settings)
         dataset = read_data(settings, source, say, stop)
@@ -143,7 +143,7 @@ def resume_run(
             write_json(run.settings, {"format": 1, **to_dict(settings)})
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
         clock = Clock(clock.start, limit, state.spent_seconds)
-        worker = base.start_worker()
+        worker = base.start_worker() if settings.baselines else None
         try:
             dataset = read_data(settings, source, say, stop)
             old = read_json(run.preprocess) if run.preprocess.exists() else None
@@ -181,7 +181,8 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
     found: list[base.Baseline] = []
     try:
         try:
-            base.hand_over(worker, bench.dataset, folder, bench.seed)
+            if worker is not None:
+                base.hand_over(worker, bench.dataset, folder, bench.seed)
             start = first_recipe(settings, bench)
             if not bench.state.plan:
                 bench.state.plan = {"batch_size": start.training.batch_size}
@@ -191,12 +192,13 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                 bench.say("note", text="the checks of the training loop were passed before")
             elif bench.budget.timed and bench.clock.left() < SHORTEST:
                 bench.say("note", text="the budget is too short for the checks of the training loop")
-            else:
+            elif settings.checks:
                 check_loop(settings, bench, start)
-            with phase(bench, "baselines"):
-                base.wait(worker, min(base.allowance(bench.budget.seconds), 0.5 * bench.clock.left()), bench.stop)
-            found = base.collect(run, folder)
-            tell_baselines(bench, found)
+            if worker is not None:
+                with phase(bench, "baselines"):
+                    base.wait(worker, min(base.allowance(bench.budget.seconds), 0.5 * bench.clock.left()), bench.stop)
+                found = base.collect(run, folder)
+                tell_baselines(bench, found)
             progress = grow(settings, bench, start)
             with phase(bench, "finish"):
                 final = finish(bench, progress)

@@ -11,6 +11,7 @@ from autorecipe.recipe import Recipe
 from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import measure_evidence
+from autorecipe.search.notes import answer_note
 from autorecipe.search.planner import expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
@@ -83,7 +84,7 @@ def answer_question(
             reason="no other candidate finished a trial",
             chosen=digest,
         )
-        _note(bench, study, decision)
+        _note(bench, question, study, decision)
         return Answer(decision, incumbent, None, recorded_result(bench, incumbent), None)
     candidate, search_score = tried.recipes[winner], tried.values[winner][0]
     evidence, scores, examples = measure_evidence(bench, question, candidate, incumbent)
@@ -114,7 +115,7 @@ def answer_question(
         candidate_score=search_score,
         num_params=measure_shape(bench, chosen, question.share).num_params,
     )
-    _note(bench, study, decision)
+    _note(bench, question, study, decision)
     return Answer(decision, chosen, other, recorded_result(bench, chosen), evidence)
 
 
@@ -132,9 +133,13 @@ def _measured(found: decide.Estimate | None, evidence: decide.Evidence | None, e
     }
 
 
-def _note(bench: Workbench, study: studies.OpenStudy, decision: Decision) -> None:
+def _note(bench: Workbench, question: Question, study: studies.OpenStudy, decision: Decision) -> None:
     """Show the decision with its study in the dashboard."""
-    studies.note(study, f"**{decision.question}**\n\n{sentence(decision, bench)}\n\n{decision.reason}")
+    old, new = (describe(bench.run.load_recipe(digest).network) for digest in (decision.incumbent, decision.candidate))
+    unit = "seconds" if bench.budget.timed else "epochs"
+    found = finding(decision, bench.dataset.info.metric)
+    studies.set_attrs(study, None, {"verdict": decision.verdict, "finding": found or "nothing was measured"})
+    studies.note(study, None, answer_note(question, decision, found, (old, new), bench.dataset.info, unit))
 
 
 # What is expected of a candidate
@@ -201,14 +206,20 @@ def sentence(decision: Decision, bench: Workbench) -> str:
     text = f"{_asked_of(decision, bench)}: {decision.verdict}"
     if decision.effect is None:
         return f"{text} ({decision.reason})"
-    metric = bench.dataset.info.metric
+    return f"{text}; {finding(decision, bench.dataset.info.metric)}"
+
+
+def finding(decision: Decision, metric: str) -> str:
+    """What was measured on fresh seeds; empty if nothing was."""
+    if decision.effect is None:
+        return ""
     old, new = (float(np.mean(decision.scores[who])) for who in ("incumbent", "candidate"))
     if metric == "accuracy":
         name, old, new = "error", 1 - old, 1 - new
     else:
         name = metric
     return (
-        f"{text}; {name} {old:.4g} -> {new:.4g} on {decision.num_examples:,} unseen examples, "
+        f"{name} {old:.4g} -> {new:.4g} on {decision.num_examples:,} unseen examples, "
         f"{decision.num_seeds} seeds, P(better) {decision.p_better:.2f}"
     )
 

@@ -5,27 +5,29 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-NOTE = "dashboard:note_str:"
 NOTE_CHUNK = 2045
 """Longest attribute in which the dashboard keeps a piece of a note."""
 
 
-def note_attrs(text: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes that show a note in Markdown, in the order in which they are to be set.
+def note_attrs(text: str, attrs: Mapping[str, Any], trial_id: int | None = None) -> dict[str, Any]:
+    """The study's attributes that show a note in Markdown, in the order in which they are to be set.
 
     As `optuna_dashboard.save_note` writes them, whose import alone takes more than a second of the budget.
 
     Args:
         text: the note.
         attrs: the study's system attributes as they are; nothing is to be set if they hold this note already.
+        trial_id: of the trial that the note is of; None: of the study.
     """
-    old = [key for key in attrs if key.startswith(NOTE)]
+    prefix = "dashboard:" if trial_id is None else f"dashboard:{trial_id}:"
+    old = [key for key in attrs if key.startswith(f"{prefix}note_str:")]
     chunks = [text[start : start + NOTE_CHUNK] for start in range(0, len(text), NOTE_CHUNK)]
     chunks += [""] * (len(old) - len(chunks))
-    new = {f"{NOTE}{index}": chunk for index, chunk in enumerate(chunks)}
+    new = {f"{prefix}note_str:{index}": chunk for index, chunk in enumerate(chunks)}
     if new == {key: attrs[key] for key in old}:
         return {}
-    return {"dashboard:note_ver": attrs.get("dashboard:note_ver", 0) + 1, **new}
+    version = f"{prefix}note_ver"
+    return {version: attrs.get(version, 0) + 1, **new}
 
 
 def jsonable(value: Any) -> Any:

@@ -118,8 +118,10 @@ def wait(worker: subprocess.Popen[str], seconds: float, stop: object) -> None:
     kill(worker)
 
 
-def kill(worker: subprocess.Popen[str]) -> None:
-    """End the worker, whatever it is doing."""
+def kill(worker: subprocess.Popen[str] | None) -> None:
+    """End the worker, whatever it is doing, if there is one."""
+    if worker is None:
+        return
     if worker.poll() is None:
         worker.kill()
     worker.wait()

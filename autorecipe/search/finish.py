@@ -56,7 +56,7 @@ def write_summary(
             "metric": info.metric,
             "direction": direction(info.metric),
             "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
-            "confirm_kind": "cross-validated" if info.cross_validated else "held out",
+            "confirm_kind": _confirm_kind(bench, recipe),
             "metrics": {"test": dict(metrics or {})},
             "baselines": dict(baselines or {}),
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
@@ -77,6 +77,13 @@ def write_summary(
             "test_reads": bench.state.test_reads,
         },
     )
+
+
+def _confirm_kind(bench: Workbench, recipe: Recipe) -> str:
+    """What the confirm score was measured on."""
+    if bench.dataset.info.cross_validated:
+        return "cross-validated"
+    return "held out" if keeps_confirm(bench, recipe) else "held out in the search, then trained on"
 
 
 def environment(bench: Workbench) -> dict[str, str]:
@@ -104,8 +111,24 @@ def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
     return 0.9 + EXIT_SECONDS + (2.0 + further) * evaluation
 
 
+def final_splits(bench: Workbench) -> str:
+    """The splits that the final model trains on.
+
+    In the order of time the latest examples tell most of what comes, and a regression has nothing to choose on
+    confirm: there it is trained on as well, and its score is the search's.
+    """
+    splits = bench.dataset.splits
+    latest = splits.order is not None and bench.dataset.info.task == "regression" and len(splits.confirm) > 0
+    return "train+val+confirm" if latest else "train+val"
+
+
+def keeps_confirm(bench: Workbench, recipe: Recipe) -> bool:
+    """Whether there is a confirm split that a recipe does not train on."""
+    return len(bench.dataset.splits.confirm) > 0 and "confirm" not in recipe.training.train_on
+
+
 def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) -> Recipe | None:
-    """Train the recipe from scratch on train + val and save it; None if it diverged or did not fit.
+    """Train the recipe from scratch on `final_splits` and save it; None if it diverged or did not fit.
 
     With a timed budget the clock drives the schedule, so a machine that slows down midway costs score,
     not time; the recipe that comes back says which steps were run.
@@ -117,9 +140,10 @@ def run_finish(bench: Workbench, recipe: Recipe, shape: Shape, epochs: float) ->
         epochs: how long, when the budget is in epochs.
     """
     splits = bench.dataset.splits
-    rows = np.concatenate([splits.train, splits.val])
+    train_on = final_splits(bench)
+    rows = splits.rows(train_on)
     recipe = thresholds_of_search(bench, recipe)
-    final = replace(recipe, {"training.train_on": "train+val", "training.seed": bench.seed})
+    final = replace(recipe, {"training.train_on": train_on, "training.seed": bench.seed})
     limit: float | None = None
     if bench.budget.timed:
         limit = max(0.5, bench.clock.left() - end_reserve(bench, recipe, shape))
@@ -224,7 +248,7 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
         return
     save_session(session, bench.run.checkpoint)
     confirm = bench.dataset.splits.confirm
-    if len(confirm) and bench.run.weights.exists():
+    if keeps_confirm(bench, recipe) and bench.run.weights.exists():
         rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
         info = bench.dataset.info
         old_recipe = load_recipe(bench.run.recipe)
@@ -244,7 +268,7 @@ def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
     """Test-time augmentation, a temperature and thresholds, each only if it helped on confirm."""
     confirm = bench.dataset.splits.confirm
     info = bench.dataset.info
-    if not len(confirm) or (bench.budget.timed and bench.clock.left() < 1.5):
+    if not keeps_confirm(bench, recipe) or (bench.budget.timed and bench.clock.left() < 1.5):
         return recipe
     rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
     begin = time.monotonic()
@@ -342,7 +366,7 @@ def score_saved(
     targets = bench.dataset.targets.numpy()
     with phase(bench, "test"):
         model = load_model(bench, recipe)
-        if len(splits.confirm):
+        if keeps_confirm(bench, recipe):
             outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
             confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
         bench.state.test_reads += 1

@@ -33,6 +33,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
 """Full runs that a stage's one question wants; no stage takes them from a later one."""
+LEAST_EPOCH_STEPS = 2.0
+"""A trial of fewer steps says nothing; such a budget of epochs is for the finish."""
 OVERHEAD = 1.2
 """What a question takes over the steps of its runs: range tests, timings, scoring, saving."""
 
@@ -56,7 +58,8 @@ def next_question(
     share = plan.trial
     left = time_left(bench, plan)
     # The cheapest question worth asking: two candidates, and no fresh seeds.
-    if left < 2.5 * share or (bench.budget.timed and share < 0.02):
+    least = 0.02 if bench.budget.timed else LEAST_EPOCH_STEPS / bench.steps_per_epoch
+    if left < 2.5 * share or share < least:
         bench.say(
             "note",
             text=f"no time for the stage '{stage.name}': {max(0.0, left):.3g} {plan.unit} are left for questions",

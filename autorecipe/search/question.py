@@ -12,8 +12,9 @@ from autorecipe.rundir import write_text
 from autorecipe.search import studies
 from autorecipe.search.answer import Answer, answer_question
 from autorecipe.search.finish import write_summary
+from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
-from autorecipe.search.trials import Reading, curve_rows, run_recipe
+from autorecipe.search.trials import Reading, run_recipe
 from autorecipe.search.tried import (
     Tried,
     append_trial,
@@ -76,6 +77,7 @@ def _open(bench: Workbench, question: Question, earlier: Sequence[studies.Earlie
         question.number,
         question.slug,
         direction=direction(bench.dataset.info.metric),  # type: ignore[arg-type]
+        metric=bench.dataset.info.metric,
         seed=bench.seed,
         prune=True,
         parameters=parameters,
@@ -84,7 +86,9 @@ def _open(bench: Workbench, question: Question, earlier: Sequence[studies.Earlie
         incumbent_value=recorded_score(bench, question.incumbent),
         startup=max(1, (question.trials - len(question.known)) // 2),
     )
-    studies.note(study, f"**{question.text}**\n\nNot decided yet.")
+    unit = "seconds" if bench.budget.timed else "epochs"
+    studies.set_attrs(study, None, {"question": question.text, "verdict": "not decided yet"})
+    studies.note(study, None, question_note(question, bench.dataset.info, unit))
     return study
 
 
@@ -104,19 +108,20 @@ def _one_trial(
         steps=recipe.training.steps,
     )
     facts = {
-        "recipe": dump_yaml(recipe),
-        "recipe_digest": digest,
         "network": describe(recipe.network),
         "lr": recipe.optimizer.lr,
+        "lr_suggested": float(f"{shape.lr_range.suggestion:.4g}"),
         "lr_reason": shape.lr_range.reason,
         "steps": recipe.training.steps,
         "epochs": round(epochs_of(bench, recipe), 3),
+        "recipe_digest": digest,
     }
+    studies.set_attrs(study, number, facts)  # at once: the dashboard shows what is running
     row = on_record(bench, recipe)
     if row is not None:
-        result, rungs = _tell_again(study, number, recipe, row, facts)
+        result, rungs = _tell_again(bench, study, number, recipe, shape, row)
     else:
-        result, rungs = _train_trial(bench, question, study, number, recipe, shape, facts)
+        result, rungs = _train_trial(bench, question, study, number, recipe, shape)
     _close_trial(bench, study, number, recipe, result, rungs, tried)
 
 
@@ -127,7 +132,6 @@ def _train_trial(
     number: int,
     recipe: Recipe,
     shape: Shape,
-    facts: dict[str, Any],
 ) -> tuple[TrainResult, dict[int, float]]:
     """Train a trial's recipe, report its readings at the rungs, tell how it ended."""
     rungs: dict[int, float] = {}
@@ -144,8 +148,13 @@ def _train_trial(
     use_shape(bench, shape)
     result, session, _ = run_recipe(bench, recipe, splits.train, splits.val, at_rung=at_rung, deadline=limit)
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(splits.train)
-    facts |= {"seconds": round(result.seconds, 3), "params": result.num_params, "curve": curve_rows(result)}
-    facts |= {"state": result.state, "loss": result.loss, "steps_run": result.steps}
+    facts = {
+        "state": result.state,
+        "loss": result.loss,
+        "steps_run": result.steps,
+        "seconds": round(result.seconds, 3),
+        "num_params": result.num_params,
+    }
     if result.reason:
         facts["reason"] = result.reason
     complete = result.state == "complete"
@@ -154,21 +163,29 @@ def _train_trial(
         _save_if_best(bench, recipe, result, session)
         put_on_record(bench, recipe, result, rungs)  # before it is told: a crash in between trains nothing again
     studies.set_attrs(study, number, facts)
+    studies.note(study, number, _trial_note(bench, recipe, result, shape))
     studies.tell(study, number, "complete" if complete else "pruned", result.score if complete else None)
     return result, rungs
 
 
 def _tell_again(
-    study: studies.OpenStudy, number: int, recipe: Recipe, row: Mapping[str, Any], facts: dict[str, Any]
+    bench: Workbench, study: studies.OpenStudy, number: int, recipe: Recipe, shape: Shape, row: Mapping[str, Any]
 ) -> tuple[TrainResult, dict[int, float]]:
     """A recipe that was trained already: its readings are told, nothing is trained again."""
     rungs = {int(rung): float(value) for rung, value in row["rungs"].items()}
     for rung, value in sorted(rungs.items()):
         studies.report(study, number, value, rung)
-    facts |= {"seconds": 0.0, "reused": True, "params": row["num_params"], "loss": row["loss"]}
+    result = result_of(recipe, row)
+    facts = {"state": "complete", "loss": result.loss, "seconds": 0.0, "num_params": result.num_params, "reused": True}
     studies.set_attrs(study, number, facts)
+    studies.note(study, number, _trial_note(bench, recipe, result, shape, reused=True))
     studies.tell(study, number, "complete", float(row["score"]))
-    return result_of(recipe, row), rungs
+    return result, rungs
+
+
+def _trial_note(bench: Workbench, recipe: Recipe, result: TrainResult, shape: Shape, reused: bool = False) -> str:
+    metric, network = bench.dataset.info.metric, describe(recipe.network)
+    return trial_note(recipe, result, shape.lr_range, network, metric, reused)
 
 
 def _close_trial(

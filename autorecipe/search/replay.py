@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from autorecipe.clock import Budget, Clock
 from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, dump_yaml, replace, to_dict
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, write_json, write_text, writing
-from autorecipe.search.finish import score_saved
+from autorecipe.search.finish import keeps_confirm, score_saved
 from autorecipe.search.ledger import save_decisions
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
 from autorecipe.search.settings import Settings
@@ -100,7 +98,7 @@ def replay_recipe(
             bench.say("note", text="the data set is not the one this recipe was made on: its scores may differ")
         save_data_facts(bench)
         splits = dataset.splits
-        rows = np.concatenate([splits.train, splits.val]) if trains_on_val(recipe) else splits.train
+        rows = splits.rows(recipe.training.train_on)
         bench.say(
             "finish",
             network=describe(recipe.network),
@@ -110,7 +108,7 @@ def replay_recipe(
             recipe=recipe.digest,
             resumed=False,
         )
-        scored = splits.confirm if len(splits.confirm) else splits.val
+        scored = splits.confirm if keeps_confirm(bench, recipe) else splits.val
         with phase(bench, "finish"):
             result, session, _ = run_recipe(bench, recipe, rows, scored)
         if session is None or result.state != "complete":
@@ -118,10 +116,5 @@ def replay_recipe(
         save_weights(session.readable, run.weights)
         write_text(run.recipe, dump_yaml(recipe))
         save_decisions(run, [])
-        score_saved(bench, recipe, [], None, result.score if len(splits.confirm) else None, "complete")
+        score_saved(bench, recipe, [], None, result.score if keeps_confirm(bench, recipe) else None, "complete")
     return run
-
-
-def trains_on_val(recipe: Recipe) -> bool:
-    """Whether a recipe trains on train + val."""
-    return recipe.training.train_on == "train+val"

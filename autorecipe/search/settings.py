@@ -44,6 +44,10 @@ class Settings:
     """Share of the budget kept for the finish."""
     force: bool = False
     """Go on although one batch could not be overfitted."""
+    checks: bool = True
+    """Check the training loop first; without, a search of a few steps is not mostly checks."""
+    baselines: bool = True
+    """Fit baselines in a process beside the search."""
 
 
 def checked_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:

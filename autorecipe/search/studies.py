@@ -2,7 +2,7 @@
 
 Everything the search knows of Optuna is in this file; other files use plain Python.
 A question opens its study with `open_study`, then for each trial: `ask`, any number of `report`,
-`set_attrs` and `attach`, and one `tell`.
+`set_attrs`, `note` and `attach`, and one `tell`.
 """
 
 import copy
@@ -172,6 +172,7 @@ def open_study(
     slug: str,
     *,
     direction: Literal["maximize", "minimize"],
+    metric: str = "value",
     seed: int,
     prune: bool,
     parameters: Sequence[Parameter],
@@ -191,6 +192,7 @@ def open_study(
         number: the question's number in the run.
         slug: the question in a few characters, as `width-16to32`.
         direction: `maximize` or `minimize`.
+        metric: what the dashboard calls a trial's value.
         seed: the run's seed.
         prune: whether `report` stops bad trials by successive halving; False where cohorts are halved.
         parameters: the search space.
@@ -228,6 +230,8 @@ def open_study(
             _carry(handle, storage, source, incumbent_value)
         for point in points:
             study.enqueue_trial(point, user_attrs={"known": True})
+        # What `study.set_metric_names` does, which warns that it is experimental.
+        storage.set_study_system_attr(study._study_id, "study:metric_names", [metric])
         study.set_user_attr("space", space)  # last: it says that the study is whole
     return handle
 
@@ -363,10 +367,11 @@ def report(handle: OpenStudy, number: int, value: float, rung: int) -> bool:
     return prune and not known
 
 
-def set_attrs(handle: OpenStudy, number: int, attrs: Mapping[str, object]) -> None:
-    """Keep facts with a trial, before it is told: the dashboard shows them."""
+def set_attrs(handle: OpenStudy, number: int | None, attrs: Mapping[str, object]) -> None:
+    """Keep facts with a trial, before it is told, or with the study (None): the dashboard shows them."""
+    owner = handle.study if number is None else handle.running[number]
     for key, value in attrs.items():
-        handle.running[number].set_user_attr(key, jsonable(value))
+        owner.set_user_attr(key, jsonable(value))
 
 
 def tell(
@@ -406,10 +411,11 @@ def finished(handle: OpenStudy) -> list[TrialRecord]:
     ]
 
 
-def note(handle: OpenStudy, text: str) -> None:
-    """Show Markdown with the study in the dashboard."""
+def note(handle: OpenStudy, number: int | None, text: str) -> None:
+    """Show Markdown with a running trial, or with the study (None), in the dashboard."""
     storage, study_id = handle.study._storage, handle.study._study_id
-    for key, value in note_attrs(text, storage.get_study_system_attrs(study_id)).items():
+    trial_id = None if number is None else handle.running[number]._trial_id
+    for key, value in note_attrs(text, storage.get_study_system_attrs(study_id), trial_id).items():
         storage.set_study_system_attr(study_id, key, value)
 
 

@@ -101,6 +101,8 @@ def of_chances(metric: str, truth: np.ndarray, chances: np.ndarray) -> float:
     if len(present) < 2:
         return float("nan")
     chances = chances[:, present] / chances[:, present].sum(1, keepdims=True)  # it wants every class to occur
+    if len(present) == 2:  # and takes two classes for a binary task
+        return roc_auc(truth == present[1], chances[:, 1])
     way: Literal["weighted", "macro"] = "weighted" if metric.endswith("weighted") else "macro"
     return float(metrics.roc_auc_score(truth, chances, multi_class="ovo", labels=present, average=way))
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -227,6 +228,20 @@ def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFi
     assert "whole groups of 'who'" in text
     assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good", "--time", "day no", "--drop", "who"]) == 0
     assert "--target good --drop who --time 'day no' --budget 10m" in capsys.readouterr().out
+
+
+def test_inspect_tells_bounds_and_labels_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{i * 37 % 101},{i % 6},{i % 2},{i % 3 % 2}\n" for i in range(100))
+    (tmp_path / "t.csv").write_text("x,mark,good,big\n" + rows)
+    asked = "--target mark --task regression --range 0,6"
+    assert run(["inspect", str(tmp_path / "t.csv"), *asked.split()]) == 0
+    text = capsys.readouterr().out
+    assert f"t.csv {asked} --budget 10m" in text
+    assert "predictions are not below 0, not above 6" in text
+    assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good,big"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"labels +2: good \(\d+\), big \(\d+\)", text)
+    assert text.count("good") == 2  # and in what to type next
 
 
 def test_the_cache(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -220,6 +220,10 @@ def test_joined_labels_are_multilabel(labelled):
     assert raw.targets.dtype == object
     assert raw.targets.tolist() == [expected[int(Path(name).stem) % 5] for name in raw.names]
     assert "joined by '|'" in raw.facts["task_reason"]
+    dataset = load(labelled(labels=("b|a", "a", "", "c | a|a", "|")))
+    rows = {0: [1, 1, 0], 1: [1, 0, 0], 2: [0, 0, 0], 3: [1, 0, 1], 4: [0, 0, 0]}
+    assert dataset.targets.tolist() == [rows[int(Path(name).stem) % 5] for name in dataset.names]
+    assert "8 of 20 examples have no label" in found(dataset, "no_labels")[0].found
 
 
 def test_single_labels_are_multilabel_if_asked(labelled):

@@ -153,7 +153,9 @@ def test_a_log_tames_what_it_is_taken_for():
 def test_bounds_that_are_asked_for_are_taken():
     values = drawn("normal")
     scale, found = choose_scale(values, "rmse", "0,100")
-    assert (scale.low, scale.high, scale.link, found) == (0.0, 100.0, "sigmoid", [])
+    assert (scale.low, scale.high, scale.link) == (0.0, 100.0, "sigmoid")
+    assert [(f.kind, f.otherwise) for f in found] == [("bounded_target", "")]
+    assert "lie within the bounds 0 to 100: " in found[0].found
     assert range_text(scale) == "0.0,100.0"
     assert parse_range(range_text(scale)) == (0.0, 100.0)
     scale, _ = choose_scale(drawn("shares"), "rmse", "none")

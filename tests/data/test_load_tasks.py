@@ -23,7 +23,7 @@ def flags(count=300, shares=(0.5, 0.3, 0.01)):
 
 def test_rare_labels_and_examples_without_any_are_told():
     found = kinds(table(flags()))
-    assert "1 of 3 labels have fewer than 10 examples: 'label2'" in found["rare_labels"].found
+    assert "1 of 3 ('label2' 2)" in found["rare_labels"].found
     assert found["rare_labels"].warn
     none = int((flags().sum(1) == 0).sum())
     assert f"{none} of 300 examples have no label" in found["no_labels"].found
@@ -95,3 +95,32 @@ def test_targets_beyond_the_bounds_of_train_keep_their_value():
     scale = dataset.info.target_scale
     assert (scale.low, scale.high) == (1.0, 10.0)
     assert float(dataset.targets[-1]) * scale.std + scale.mean == pytest.approx(12.0)
+
+
+def test_columns_named_as_target_are_the_labels_of_a_frame_of_flags(tmp_path):
+    y = pd.DataFrame(flags(), columns=["zebra", "ant", "10"])
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 2)), columns=["a", "b"])
+    pd.concat([X, y], axis=1).to_csv(tmp_path / "t.csv", index=False)
+    dataset = load_dataset(tmp_path / "t.csv", ReadOptions(target="zebra,ant,10"))
+    given = load_dataset((X, y), ReadOptions())
+    assert dataset.info.classes == given.info.classes == ("zebra", "ant", "10")
+    assert dataset.targets.tolist() == given.targets.tolist()
+    assert dataset.splits.test.tolist() == given.splits.test.tolist()
+    assert [column["name"] for column in dataset.preprocess["columns"]] == ["a", "b"]
+    assert dataset.info.task_reason == "3 columns are the target"
+
+
+@pytest.mark.parametrize("option", ["group", "time"])
+def test_labels_with_groups_and_in_the_order_of_time(option):
+    frame = pd.DataFrame(flags(), columns=["x", "y", "z"]).assign(when=np.arange(300) // 5)
+    dataset = load_dataset(frame.assign(a=1.5 * np.arange(300)), ReadOptions(target="x,y,z", **{option: "when"}))
+    when = [set(frame["when"].to_numpy()[getattr(dataset.splits, name)]) for name in ("train", "val", "test")]
+    assert len(set.union(*when)) == sum(map(len, when)) == 60
+    assert option == "group" or max(when[0]) < min(when[1]) <= max(when[1]) < min(when[2])
+
+
+def test_an_empty_cell_is_a_row_without_labels():
+    tags = pd.Series(["b|a", None, "a", "c", ""] * 20, name="tags", dtype=object)
+    dataset = table(tags, task="multilabel")
+    assert dataset.info.classes == ("a", "b", "c")
+    assert dataset.targets[:5].tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]

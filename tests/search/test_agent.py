@@ -1,16 +1,20 @@
 """Whole searches on real tables, with budgets in epochs: small, and the same every time."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from autorecipe.clock import parse_budget
+from autorecipe.clock import parse_budget, start_clock
+from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
-from autorecipe.recipe import dump_yaml, load_recipe, replace
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
+from autorecipe.search.finish import final_splits, keeps_confirm
+from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
 from autorecipe.training.loop import Diverged, OutOfMemory
 
@@ -404,3 +408,70 @@ def test_budgets_add_up():
     assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=False).seconds == 90
     assert add_budget(parse_budget("60s"), parse_budget("+30s"), state, finished=True).seconds == 70
     assert add_budget(parse_budget("9epochs"), parse_budget("3epochs"), state, finished=True).epochs == 10
+
+
+def test_a_budget_of_a_few_steps_is_for_the_finish(searched):
+    done = searched(budget="4epochs", checks=False, baselines=False)
+    assert load(done.path).decisions == []
+    assert load(done.path).recipe.training.steps == 4 * 96 // 16
+    assert not open_run(done.path).checks.exists()
+    assert read_json(open_run(done.path).summary)["checks"] == []
+
+
+def test_without_baselines_no_process_is_started(monkeypatch, tmp_path):
+    import autorecipe
+    from autorecipe.search import baselines
+
+    monkeypatch.setattr(baselines, "start_worker", lambda: pytest.fail("a process was started"))
+    result = autorecipe.search("iris", "2epochs", out=tmp_path / "run", checks=False, baselines=False, threads=1)
+    assert result.summary["baselines"] == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "ordered", "confirm", "wanted"),
+    [
+        ("regression", True, 2, "train+val+confirm"),
+        ("regression", True, 0, "train+val"),
+        ("regression", False, 2, "train+val"),
+        ("multiclass", True, 2, "train+val"),
+    ],
+)
+def test_what_the_final_model_trains_on(task, ordered, confirm, wanted):
+    """With a confirm split, in the order of time, a regression takes the latest examples too."""
+    rows = np.arange(10)
+    order = rows if ordered else None
+    splits = Splits(rows[:4], rows[4:6], rows[6 : 6 + confirm], rows[8:], (), order)
+    bench = SimpleNamespace(dataset=SimpleNamespace(splits=splits, info=SimpleNamespace(task=task)))
+    assert final_splits(bench) == wanted
+    assert splits.rows(wanted).tolist() == [*range(6), *(range(6, 6 + confirm) if "confirm" in wanted else ())]
+    recipe = replace(Recipe(), {"training.train_on": wanted})
+    assert keeps_confirm(bench, recipe) == (confirm > 0 and "confirm" not in wanted)
+
+
+@pytest.mark.slow
+def test_the_latest_examples_are_trained_on_in_the_end(searched, tmp_path):
+    """In the order of time a regression's final model trains on confirm too; its score there is the search's."""
+    random = np.random.default_rng(0)
+    x = np.sort(random.uniform(0, 1, 6400))
+    lines = [
+        f"{moment:.6f},{3 * moment + 0.1 * noise:.4f}"
+        for moment, noise in zip(x, random.normal(size=6400), strict=True)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["moment,y", *lines]))
+    found = searched(
+        source=str(tmp_path / "table.csv"), target="y", time="moment", budget="6epochs", max_width=64, max_depth=3
+    )
+    summary = read_json(found.run.summary)
+    assert load_recipe(found.run.recipe).training.train_on == "train+val+confirm"
+    assert summary["confirm_kind"] == "held out in the search, then trained on"
+    replayed = replay_recipe(
+        load_recipe(found.run.recipe),
+        str(tmp_path / "table.csv"),
+        tmp_path / "again",
+        start_clock(parse_budget("60s")),
+        say=lambda *_, **__: None,
+        stop=lambda: None,
+    )
+    again = read_json(replayed.summary)
+    assert again["scores"]["confirm"] is None
+    assert again["scores"]["test"] == pytest.approx(summary["scores"]["test"], rel=0.05)

@@ -27,3 +27,9 @@ def test_a_shorter_note_empties_the_pieces_of_a_longer_one() -> None:
         ("dashboard:note_str:1", ""),
     ]
     assert note_attrs("y", attrs | shorter) == {}
+
+
+def test_a_trials_note_is_apart_from_the_studys() -> None:
+    attrs = note_attrs("of the study", {})
+    assert note_attrs("of trial 7", attrs, 7) == {"dashboard:7:note_ver": 1, "dashboard:7:note_str:0": "of trial 7"}
+    assert note_attrs("of the study", attrs | note_attrs("of trial 7", attrs, 7)) == {}

@@ -225,16 +225,26 @@ def test_questions_without_parameters(run: RunDir) -> None:
     assert ask(handle) == Asked(1, {}, known=False)
 
 
-def test_note_is_what_the_dashboard_reads(run: RunDir) -> None:
+def test_notes_are_what_the_dashboard_reads(run: RunDir) -> None:
     from optuna_dashboard import get_note
 
     handle = question(open_storage(run, None))
-    for text in ("x" * 5000, "**16 -> 32 channels?**"):
-        note(handle, text)
-        assert get_note(handle.study) == text
-    size = run.journal.stat().st_size
-    note(handle, "**16 -> 32 channels?**")
-    assert run.journal.stat().st_size == size
+    trials = [ask(handle).number for _ in range(2)]
+    owners = {None: handle.study} | {number: handle.running[number] for number in trials}
+    for number, owner in owners.items():
+        for text in ("x" * 5000, f"**note of {number}**"):
+            note(handle, number, text)
+            assert get_note(owner) == text
+        size = run.journal.stat().st_size
+        note(handle, number, f"**note of {number}**")
+        assert run.journal.stat().st_size == size
+    assert [get_note(owner) for owner in owners.values()] == [f"**note of {number}**" for number in owners]
+
+
+def test_the_dashboard_calls_values_by_the_metrics_name(run: RunDir) -> None:
+    storage = open_storage(run, None)
+    assert question(storage, metric="rmse", direction="minimize").study.metric_names == ["rmse"]
+    assert question(storage, metric="rmse", direction="minimize").study.metric_names == ["rmse"]
 
 
 def test_artifacts(run: RunDir, tmp_path: Path) -> None:
@@ -256,7 +266,7 @@ def test_sqlite(run: RunDir, tmp_path: Path) -> None:
     handle = question(storages[0], known=[INCUMBENT], prune=True)
     go(handle, 6)
     report(handle, ask(handle).number, 0.1, 0)
-    note(handle, "hello")
+    note(handle, None, "hello")
     handle = question(storages[1], prune=True)
     assert study_summaries(storages[1], "digits-1") == [(handle.name, {"complete": 6, "failed": 1, "waiting": 1})]
     assert not run.journal.exists()

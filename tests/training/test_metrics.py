@@ -169,3 +169,9 @@ def test_a_function_that_gives_no_number_is_an_input_error(answer):
     truth, outputs, info = example("binary", 0)
     with own_metric(lambda y_true, y_pred: answer) as name, pytest.raises(InputError, match=r"f\(y_true, y_pred\)"):
         score(name, truth, outputs, info)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"])
+def test_two_of_three_classes_in_a_split_have_a_rank_metric(name):
+    outputs = np.log([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.2, 0.7, 0.1], [0.1, 0.6, 0.3]])
+    assert score(name, np.asarray([0, 0, 1, 1]), outputs, info_of("multiclass", 3)) == 1.0

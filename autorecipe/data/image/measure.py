@@ -68,19 +68,20 @@ def measure(blobs: Iterable[bytes | None], most: int = SAMPLE) -> Sample:
                     finite = values[np.isfinite(values)]
                     found = (float(finite.min()), float(finite.max())) if finite.size else None
                     ranges += [found] if found else []
-                    is_grey = True
+                    without_colour = True
                 elif grey.count(False) > (1 - _GREY_SHARE) * most:  # in colour, whatever else comes
-                    is_grey = False
+                    without_colour = False
                 else:
-                    is_grey = _is_grey(image)
+                    without_colour = is_grey(image)
             except Exception:  # any broken file: it is named when all are decoded
                 continue
             sizes.append(size)
-            grey.append(is_grey)
+            grey.append(without_colour)
     return Sample(tuple(sizes), tuple(grey), tuple(ranges), whole)
 
 
-def _is_grey(image: Image.Image) -> bool:
+def is_grey(image: Image.Image) -> bool:
+    """Whether red, green and blue are the same in every pixel; the image may be drawn smaller for it."""
     image.draft("RGB", (64, 64))
     if max(image.size) > _LOOK:
         image = image.resize((min(_LOOK, image.width), min(_LOOK, image.height)), Image.Resampling.NEAREST)
