@@ -13,9 +13,10 @@ from autorecipe.predictor import load
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
-from autorecipe.search.finish import final_splits, keeps_confirm
+from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
+from autorecipe.search.summary import keeps_confirm
 from autorecipe.training.loop import Diverged, OutOfMemory
 
 SMALL = {"budget": "100epochs", "max_width": 128, "max_depth": 3}
