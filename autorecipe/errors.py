@@ -40,4 +40,4 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return "known: " + ", ".join(known)
+    return f"known: {', '.join(known) or 'none'}"

@@ -22,6 +22,7 @@ def test_a_near_word_is_suggested():
 
 def test_without_a_near_word_all_are_listed_in_order():
     assert did_you_mean("zzz", ["width", "depth"]) == "known: depth, width"
+    assert did_you_mean("zzz", []) == "known: none"
 
 
 @given(st.text(), st.lists(st.text(min_size=1), min_size=1))

@@ -221,13 +221,15 @@ def test_findings_are_paragraphs_with_what_needs_a_look_first() -> None:
 def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"{i * 37 % 101},{i % 6},{i % 2},p{i % 9}\n" for i in range(100))
     (tmp_path / "t.csv").write_text("x,day no,good,who\n" + rows)
-    asked = "--target good --keep x --group who"
+    asked = "--target good --keep x --group who --seed 3"
     assert run(["inspect", str(tmp_path / "t.csv"), *asked.split()]) == 0
     text = capsys.readouterr().out
     assert f"t.csv {asked} --budget 10m" in text
     assert "whole groups of 'who'" in text
     assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good", "--time", "day no", "--drop", "who"]) == 0
     assert "--target good --drop who --time 'day no' --budget 10m" in capsys.readouterr().out
+    assert run(["inspect", "digits", "--resolution", "8"]) == 0
+    assert "search digits --resolution 8 --budget 10m" in capsys.readouterr().out
 
 
 def test_inspect_tells_bounds_and_labels_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
