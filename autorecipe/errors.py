@@ -5,7 +5,7 @@ without a traceback and leaves with the error's `exit_code`.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AutoRecipeError(Exception):
@@ -41,3 +41,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     return f"known: {', '.join(known) or 'none'}"
+
+
+def listed(names: Sequence[str], most: int = 5, quote: str = "'") -> str:
+    """The first names of many in quotes, and `...` where there are more."""
+    return ", ".join(f"{quote}{name}{quote}" for name in names[:most]) + (", ..." if len(names) > most else "")

@@ -1,5 +1,6 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
+import os
 import tempfile
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch import nn
 from autorecipe.data import modality
 from autorecipe.data.items import Asked
 from autorecipe.data.python_inputs import from_python
+from autorecipe.data.sources import bundled_of, path_of
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
@@ -113,6 +115,8 @@ class Result:
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
         """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
+        if isinstance(X, (str, os.PathLike)) and path_of(X) is None and bundled_of(X) is None:
+            raise InputError(f"there is no file or folder '{X}'; give what is to be predicted")
         preprocess = self._facts["preprocess"]
         kind = modality(self.info.modality)
         asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
