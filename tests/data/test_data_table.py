@@ -345,7 +345,6 @@ def test_two_columns_of_one_name_are_refused():
         load(frame, target="kind")
 
 
-
 def test_huge_and_tiny_numbers_overflow_nothing():
     frame = frame_of()
     frame["huge"] = np.tile([1.7e308, -1.7e308, 0.0, 5e-324], 50)
