@@ -278,6 +278,13 @@ def test_a_damaged_summary_or_ledger(copy, name):
         _ = load(copy).summary, load(copy).decisions
 
 
+@pytest.mark.parametrize("name", ["new.csv", "new.png"])
+def test_a_file_that_is_not_there(table, images, name):
+    for path in (table.path, images.path):
+        with pytest.raises(InputError, match=f"there is no file or folder '{name}'"):
+            load(path).predict(name)
+
+
 def test_inputs_that_do_not_fit(table):
     with pytest.raises(InputError, match="size"):
         load(table.path).predict(table.frame.drop(columns="size"))

@@ -86,6 +86,8 @@ def inspect(
         "group": [group] if group else [],
         "time": [time] if time else [],
         "range": [] if bounds == "auto" else [bounds],
+        "resolution": [] if resolution is None else [str(resolution)],
+        "seed": [str(seed)] if seed else [],
     }
     typed = "".join(f" --{name} {shlex.quote(value)}" for name, values in asked.items() for value in values)
     write_line(sys.stdout, "")

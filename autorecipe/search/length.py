@@ -8,13 +8,13 @@ compared on val first, as far as a part of the finish's compute allows.
 import math
 import time
 
+from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import TrainResult
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, Workbench, steps_for
-from autorecipe.training.evaluate import gain
 
 LONG = 40.0
 """A finish of fewer epochs is never too long."""

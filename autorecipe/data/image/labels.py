@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autorecipe.data.tasks import SEPARATOR
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 from autorecipe.results import Finding
 
 NAME = "labels.csv"
@@ -76,8 +76,8 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
     assert file_column is not None
     rest = [name for i, name in enumerate(header) if i not in (file_column, label_column) and name]
     if rest:
-        shown = ", ".join(f"'{name}'" for name in rest[:5]) + (", ..." if len(rest) > 5 else "")
-        findings.append(Finding("other_columns", f"{path.name} has further columns: {shown}", "they were left out"))
+        text = f"{path.name} has further columns: {listed(rest)}"
+        findings.append(Finding("other_columns", text, "they were left out"))
     found = []
     for line, fields in rows:
         if len(fields) < len(header) or any(fields[len(header) :]):

@@ -24,7 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
 
 if TYPE_CHECKING:
@@ -317,4 +317,4 @@ def _refuse_ragged(path: Path, layout: Layout) -> None:
 
 
 def _shown(names: list[str]) -> str:
-    return ", ".join(f"'{name[:40]}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    return listed([name[:40] for name in names])
