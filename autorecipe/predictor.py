@@ -1,5 +1,6 @@
 """A finished run as an object: its recipe, decisions, summary, model, and predictions."""
 
+import os
 import tempfile
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch import nn
 from autorecipe.data import modality
 from autorecipe.data.items import Asked
 from autorecipe.data.python_inputs import from_python
+from autorecipe.data.sources import bundled_of, explain, path_of
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
@@ -113,6 +115,8 @@ class Result:
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
         """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
+        if isinstance(X, (str, os.PathLike)) and path_of(X) is None and bundled_of(X) is None:
+            raise InputError(explain(X))
         preprocess = self._facts["preprocess"]
         kind = modality(self.info.modality)
         asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
@@ -157,16 +161,29 @@ class Result:
         if self.info.task == "multilabel":
             labels = np.asarray(self.info.classes)
             said = join_labels([sorted(labels[row > 0]) for row in said])
-        columns: dict[str, Any] = {first: names, "prediction": said}
+        columns: dict[str, Any] = {first: _column(names), "prediction": _column(said)}
         if self.info.task != "regression":
             for name, values in zip(self.info.classes, probabilities(outputs, self.info.task).T, strict=True):
                 columns[f"probability.{name}"] = values
-        return pd.DataFrame(columns)
+        table = pd.DataFrame(dict(enumerate(columns.values())))
+        table.columns = pd.Index(_column(list(columns)))
+        return table
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+
+def _column(values: Any) -> Any:
+    """Values of a column: texts that are no UTF-8, which pandas' own kind of text cannot hold, as Python's."""
+    import pandas as pd
+
+    try:
+        "".join(map(str, values)).encode()
+    except UnicodeEncodeError:
+        return pd.Series(list(values), dtype=object)
+    return values
 
 
 def load(path: Path | str) -> Result:
