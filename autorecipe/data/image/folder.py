@@ -10,18 +10,10 @@ import numpy as np
 from autorecipe.data.image.labelled import File, named_files
 from autorecipe.data.image.labels import NAME, label_file, names_files
 from autorecipe.data.image.walk import holds_image, is_hidden, look
+from autorecipe.data.sources import SPLITS
 from autorecipe.errors import InputError
 from autorecipe.results import Finding
 
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _ORDER = {"train": 0, "": 0, "val": 1, "test": 2}
 
 
@@ -87,7 +79,7 @@ def split_folders(folder: Path) -> dict[Path, str]:
 
     A folder `train` with images right in it is a class like any other.
     """
-    found = {path: _SPLITS[path.name.lower()] for path in _subfolders(folder) if path.name.lower() in _SPLITS}
+    found = {path: SPLITS[path.name.lower()] for path in _subfolders(folder) if path.name.lower() in SPLITS}
     if not any(split == "train" and (label_file(path) or class_folders(path)) for path, split in found.items()):
         return {}
     return found
@@ -95,7 +87,7 @@ def split_folders(folder: Path) -> dict[Path, str]:
 
 def _check_train(root: Path, splits: dict[Path, str]) -> None:
     """Refuse an empty train folder beside a filled one of another split, which would be taken for a class."""
-    named = {path: _SPLITS[path.name.lower()] for path in _subfolders(root) if path.name.lower() in _SPLITS}
+    named = {path: SPLITS[path.name.lower()] for path in _subfolders(root) if path.name.lower() in SPLITS}
     empty = [path for path, split in named.items() if split == "train" and not holds_image(path)]
     filled = [path for path, split in named.items() if split != "train" and class_folders(path)]
     if not splits and empty and filled:
@@ -213,7 +205,7 @@ def _labelled(folder: Path) -> str:
 
 def _given_by_folder(names: list[str]) -> list[str]:
     """Splits by the first folder of each name, if it is a split's for all of them."""
-    splits = [_SPLITS.get(name.split("/")[0].lower(), "") if "/" in name else "" for name in names]
+    splits = [SPLITS.get(name.split("/")[0].lower(), "") if "/" in name else "" for name in names]
     return splits if all(splits) and "train" in splits else [""] * len(names)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorecipe.data.sources import SPLITS
 from autorecipe.data.table.delimited import read_delimited
 from autorecipe.errors import InputError
 from autorecipe.results import Finding
@@ -15,15 +16,6 @@ if TYPE_CHECKING:
 
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")), *PARQUET)
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def is_table(path: Path) -> bool:
@@ -42,7 +34,7 @@ def table_files(path: Path) -> list[tuple[Path, str]]:
     if not path.is_dir():
         return []
     files = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
-    found = [(file, _SPLITS[stem]) for file in files if (stem := file.name.split(".")[0].lower()) in _SPLITS]
+    found = [(file, SPLITS[stem]) for file in files if (stem := file.name.split(".")[0].lower()) in SPLITS]
     if not any(split == "train" for _, split in found):
         return [(files[0], "")] if len(files) == 1 else []
     splits = [split for _, split in found]
