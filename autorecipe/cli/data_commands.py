@@ -85,7 +85,9 @@ def inspect(
         "drop": drop or [],
         "group": [group] if group else [],
         "time": [time] if time else [],
+        "resolution": [] if resolution is None else [str(resolution)],
         "range": [] if bounds == "auto" else [bounds],
+        "seed": [str(seed)] if seed else [],
     }
     typed = "".join(f" --{name} {shlex.quote(value)}" for name, values in asked.items() for value in values)
     write_line(sys.stdout, "")

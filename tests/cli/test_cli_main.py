@@ -228,6 +228,8 @@ def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFi
     assert "whole groups of 'who'" in text
     assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good", "--time", "day no", "--drop", "who"]) == 0
     assert "--target good --drop who --time 'day no' --budget 10m" in capsys.readouterr().out
+    assert run(["inspect", "digits", "--resolution", "9", "--seed", "3"]) == 0
+    assert "search digits --resolution 9 --seed 3 --budget 10m" in capsys.readouterr().out
 
 
 def test_inspect_tells_bounds_and_labels_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
