@@ -29,7 +29,19 @@ from autorecipe.data.load import FEWEST
 from autorecipe.data.tasks import class_indices, class_texts
 from autorecipe.errors import InputError
 from autorecipe.predictor import Result, model_files, open_files
-from autorecipe.rundir import new_run_path
+from autorecipe.rundir import taken_run_path
+
+_OWN = {
+    "budget": "is a parameter of the estimator",
+    "metric": "is a parameter of the estimator",
+    "seed": "is the estimator's random_state",
+    "out": "is the estimator's runs",
+    "task": "follows from y",
+    "data": "is X and y",
+    "target": "is y",
+    "source": "is X and y",
+}
+"""Arguments of `autorecipe.search` that the estimators give, and how."""
 
 
 class _AutoRecipe(BaseEstimator):  # type: ignore[misc]
@@ -55,13 +67,16 @@ class _AutoRecipe(BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
-        options = {"task": task, "metric": self.metric, "seed": int(seed), **(self.settings or {})}
-        with tempfile.TemporaryDirectory(prefix="autorecipe-") as temporary, _torch_as_it_was():
-            kept = self.runs is not None
-            out = new_run_path(Path(self.runs), task) if kept else Path(temporary) / "run"  # type: ignore[arg-type]
-            result = autorecipe.search((X, y), self.budget, out=out, **options)
+        settings = dict(self.settings or {})
+        wrong = sorted(set(settings) & set(_OWN))
+        if wrong:
+            raise InputError(f"settings has '{wrong[0]}', which {_OWN[wrong[0]]}; leave it out of settings")
+        with _place(self.runs, task) as out, _torch_as_it_was():
+            result = autorecipe.search(
+                (X, y), self.budget, out=out, task=task, metric=self.metric, seed=int(seed), **settings
+            )
             self._files = model_files(result)
-            self.run_ = result.path if kept else None
+            self.run_ = None if self.runs is None else result.path
         self._open()
 
     def _open(self) -> None:
@@ -94,6 +109,9 @@ class _AutoRecipe(BaseEstimator):  # type: ignore[misc]
         if lacking:
             raise InputError(f"y has {len(lacking):,} missing values, such as in row {lacking[0]:,}; leave them out")
         return values
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_result")
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_result"}
@@ -158,7 +176,8 @@ class AutoRecipeClassifier(ClassifierMixin, _AutoRecipe):  # type: ignore[misc]
         import pandas as pd
 
         self.classes_ = np.arange(y.shape[1])
-        self._names = np.asarray([f"label{i}" for i in self.classes_] if columns is None else columns).astype(str)
+        names = [f"label{i}" for i in self.classes_] if columns is None else [str(name).strip() for name in columns]
+        self._names = np.asarray(names)
         self._dtype = y.dtype
         self._search(X, pd.DataFrame(y, columns=self._names), "multilabel")
         return self
@@ -235,6 +254,17 @@ def _class_names(classes: np.ndarray) -> np.ndarray:
     texts = class_texts(classes)
     plain = classes.dtype.kind in "biu" or all(text[:1].isalpha() for text in texts.tolist())
     return texts if plain and len(set(texts.tolist())) == len(texts) else np.arange(len(classes)).astype(str)
+
+
+@contextmanager
+def _place(runs: str | Path | None, task: str) -> Iterator[Path]:
+    """The folder of a fit's run; without `runs` it is gone afterwards."""
+    if runs is None:
+        with tempfile.TemporaryDirectory(prefix="autorecipe-") as temporary:
+            yield Path(temporary) / "run"
+    else:
+        with taken_run_path(Path(runs), task) as path:
+            yield path
 
 
 @contextmanager

@@ -169,16 +169,29 @@ class Result:
         if self.info.task == "multilabel":
             labels = np.asarray(self.info.classes)
             said = join_labels([sorted(labels[row > 0]) for row in said])
-        columns: dict[str, Any] = {first: names, "prediction": said}
+        columns: dict[str, Any] = {first: _column(names), "prediction": _column(said)}
         if self.info.task != "regression":
             for name, values in zip(self.info.classes, probabilities(outputs, self.info.task).T, strict=True):
                 columns[f"probability.{name}"] = values
-        return pd.DataFrame(columns)
+        table = pd.DataFrame(dict(enumerate(columns.values())))
+        table.columns = pd.Index(_column(list(columns)))
+        return table
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+
+def _column(values: Any) -> Any:
+    """Values of a column: texts that are no UTF-8, which pandas' own kind of text cannot hold, as Python's."""
+    import pandas as pd
+
+    try:
+        "".join(map(str, values)).encode()
+    except UnicodeEncodeError:
+        return pd.Series(list(values), dtype=object)
+    return values
 
 
 def load(path: Path | str) -> Result:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,6 +15,9 @@ from typing import IO, Any
 
 from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, to_dict
+
+_LONE = re.compile("[\ud800-\udfff]")
+"""What stands in a text for bytes that are no UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write records or plain data as JSON, whole or not at all."""
-    write_text(path, json.dumps(to_dict(data), indent=2, ensure_ascii=False) + "\n")
+    """Write records or plain data as JSON, whole or not at all; names of files that are no UTF-8 come back too."""
+    text = json.dumps(to_dict(data), indent=2, ensure_ascii=False)
+    write_text(path, _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -198,6 +203,29 @@ def new_run_path(root: Path, dataset_name: str) -> Path:
     while (root / f"{dataset_name}-{number}").exists():
         number += 1
     return root / f"{dataset_name}-{number}"
+
+
+@contextlib.contextmanager
+def taken_run_path(root: Path, dataset_name: str) -> Iterator[Path]:
+    """The first free `root/DATASET-N`, made at once so that no other process takes it; removed if it stays empty.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    while True:
+        try:
+            path = new_run_path(root, dataset_name)
+            path.mkdir(parents=True)
+            break
+        except OSError as error:
+            if isinstance(error, FileExistsError) and path.exists():  # another process was faster
+                continue
+            raise InputError(f"{root} cannot hold runs: {error.strerror}; give another folder") from error
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def check_free(run: RunDir) -> None:
@@ -267,6 +295,10 @@ def disk_reason(error: BaseException) -> str | None:
     return None
 
 
+class _InUse(InputError):
+    """Another process works on the run."""
+
+
 @contextlib.contextmanager
 def writing(run: RunDir) -> Iterator[None]:
     """A block that writes to a run's folder: a disk that refuses is told as the user's matter.
@@ -281,6 +313,8 @@ def writing(run: RunDir) -> Iterator[None]:
     new = not run.path.exists() or (run.path.is_dir() and not any(p.name != ".lock" for p in run.path.iterdir()))
     try:
         yield
+    except _InUse:  # the folder is the other's
+        raise
     except InputError:
         _remove_new(run, new, parent_new)
         raise
@@ -319,7 +353,7 @@ def locked(run: RunDir) -> Iterator[None]:
     run.path.mkdir(parents=True, exist_ok=True)
     with open(run.path / ".lock", "a+b") as file:
         if not _lock(file):
-            raise InputError(f"another process is working on {run.path}; wait for it or stop it first")
+            raise _InUse(f"another process is working on {run.path}; wait for it or stop it first")
         yield
 
 

@@ -105,6 +105,11 @@ def message_of(output: str) -> str:
     return output
 
 
+def named(says: str, message: str) -> bool:
+    """Whether a message has what it must name; one or two characters only as a word of their own."""
+    return says in message if len(says) > 2 else re.search(rf"(?<!\w){re.escape(says)}(?!\w)", message) is not None
+
+
 def judge(case: Case, code: int, output: str, seconds: float, harmed: Sequence[str], within: float) -> dict[str, bool]:
     """Checks of one input."""
     message = output if "Usage:" in output else message_of(output)
@@ -114,7 +119,7 @@ def judge(case: Case, code: int, output: str, seconds: float, harmed: Sequence[s
         "code": code == 2,
         "no_traceback": "Traceback" not in output,
         "in_time": seconds <= within,
-        "names": case.says in message,
+        "names": named(case.says, message),
         "advises": ADVICE.search(message) is not None,
         "unharmed": not harmed,
     }

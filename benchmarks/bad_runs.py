@@ -37,7 +37,7 @@ def options() -> list[Case]:
         "minus-only": "-", "plus-only": "+", "unit-only": "m", "nul-like": "\\0",
     }  # fmt: skip
     found = [
-        Case(f"budget/{name}", f"a budget of '{value[:20]}'", f"search data.csv --budget='{value}'", value[:40] or "''", good_table)
+        Case(f"budget/{name}", f"a budget of '{value[:20]}'", f"search data.csv --budget='{value}'", value[:40] if len(value) > 2 else f"'{value}'", good_table)
         for name, value in budgets.items()
     ]  # fmt: skip
     named = [
@@ -82,7 +82,7 @@ def options() -> list[Case]:
     ]
     for command, words in (("search", SEARCH), ("replay", "replay recipe.yaml data.csv")):
         found += [
-            Case(f"{command}/{name}", what, f"{words} --out {out}", out[:40], both(good_table, put("recipe.yaml", recipe_text), make))
+            Case(f"{command}/{name}", what, f"{words} --out {out}", out[:40] if out != "." else ". is not empty", both(good_table, put("recipe.yaml", recipe_text), make))
             for name, what, out, make in outs
         ]  # fmt: skip
     typed = [

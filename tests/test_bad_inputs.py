@@ -67,6 +67,13 @@ def test_there_are_200() -> None:
     assert len([name for name in NAMES if not name.startswith("fine/")]) >= bad_inputs.LEAST
 
 
+def test_a_short_name_must_stand_alone() -> None:
+    assert bad_inputs.named("8", "give 8 images")
+    assert not bad_inputs.named("8", "give 18 images")
+    assert bad_inputs.named("'m'", "the budget 'm' is no time")
+    assert bad_inputs.named("labels", "photos/mylabels.csv")
+
+
 def test_harm_is_seen(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     (tmp_path / "b").write_text("2")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -123,6 +124,8 @@ def test_labels_keep_their_columns_in_order():
     assert fitted.predict(X).dtype == np.int8
     assert fitted.predict_proba(X).shape == (120, 3)
     assert np.mean(fitted.predict(X) == y.to_numpy()) > 0.75
+    spaced = classifier("20epochs").fit(X, y.rename(columns={"ant": " ant", "mole": "mole "}))
+    assert np.array_equal(spaced.predict_proba(X), fitted.predict_proba(X))
     with pytest.raises(ValueError, match="give 0 and 1"):
         classifier().fit(X, y + 1)
 
@@ -147,11 +150,23 @@ def test_a_regression_comes_back_in_its_own_unit():
         (AutoRecipeRegressor(settings=QUICK), np.zeros((20, 2)), np.zeros((20, 2)), "1d"),
         (AutoRecipeRegressor("soon", settings=QUICK), np.eye(20), np.arange(20), "budget 'soon'"),
         (classifier().set_params(settings={"max_widht": 3}), np.eye(20), [0, 1] * 10, "max_width"),
+        (classifier().set_params(settings={"out": "x"}), np.eye(20), [0, 1] * 10, "estimator's runs"),
+        (classifier().set_params(settings={"seed": 3}), np.eye(20), [0, 1] * 10, "random_state"),
+        (classifier(runs=__file__), np.eye(20), [0, 1] * 10, "cannot hold runs"),
     ],
 )
 def test_wrong_input_is_refused_in_words(estimator, X, y, words):
     with pytest.raises(ValueError, match=words):
         estimator.fit(X, y)
+
+
+def test_a_fit_that_failed_leaves_nothing_fitted(tmp_path):
+    wrong = classifier(runs=tmp_path / "runs").set_params(metric="accuray")
+    with pytest.raises(ValueError, match="accuracy"):
+        wrong.fit(np.eye(20), [0, 1] * 10)
+    with pytest.raises(NotFittedError):
+        wrong.predict(np.eye(20))
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_the_errors_of_the_estimators_are_input_errors():

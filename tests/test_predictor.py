@@ -1,4 +1,5 @@
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,6 +170,38 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(folder, t
     assert told.err.startswith("warning: images that cannot be read")
     assert "light/empty.png: the file is empty" in told.err
     assert "\x1b" not in told.err
+
+
+def test_an_input_that_is_not_there_is_said_to_be(folder, table, tmp_path, capsys):
+    for model in (folder, table):
+        with pytest.raises(InputError, match=r"there is no file, folder or bundled data set '.*gone\.png'"):
+            load(model.path).predict(tmp_path / "gone.png")
+    assert run(["predict", str(folder.path), "gone\x1b[2J.png"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_names_that_are_no_utf_8_are_written_as_they_are(tmp_path, capfdbinary):
+    random = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for kind, base in ((b"d\xe9j\xe0", 0), (b"light", 150)):
+        place = os.fsencode(tmp_path / "data") + b"/" + kind
+        try:
+            os.mkdir(place)  # noqa: PTH102
+        except OSError:
+            pytest.skip("this file system has no such names")
+        for i in range(12):
+            image = Image.fromarray(random.integers(0, 90, (8, 8), dtype=np.uint8) + np.uint8(base))
+            image.save(os.fsdecode(place + f"/{i}".encode() + b"\xff.png"))
+    found = trained(str(tmp_path / "data"), tmp_path / "run")
+    assert run(["predict", str(found.path), str(tmp_path / "data"), "--out", str(tmp_path / "p.csv")]) == 0
+    capfdbinary.readouterr()
+    assert run(["predict", str(found.path), str(tmp_path / "data")]) == 0
+    out = capfdbinary.readouterr().out
+    assert out == (tmp_path / "p.csv").read_bytes()
+    assert b"d\xe9j\xe0/3\xff.png," in out
+    assert run(["predict", str(found.path), str(tmp_path / "data"), "--out", str(tmp_path / "p.parquet")]) == 2
+    assert b"give --out FILE.csv" in capfdbinary.readouterr().err
+    assert not (tmp_path / "p.parquet").exists()
 
 
 def test_none_of_the_images_can_be_read(folder, tmp_path, capsys):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from autorecipe import rundir
 from autorecipe.errors import InputError
 from autorecipe.recipe import NetworkSection, Recipe
 from autorecipe.results import Finding
@@ -21,6 +22,7 @@ from autorecipe.rundir import (
     read_json,
     read_lines,
     read_mapping,
+    taken_run_path,
     write_json,
     write_text,
     writing,
@@ -67,6 +69,14 @@ def test_json_round_trip_of_records(tmp_path):
     write_json(path, [Finding("kind", "größe")])
     assert "größe" in path.read_text(encoding="utf-8")
     assert read_json(path) == [{"kind": "kind", "found": "größe", "done": "", "otherwise": "", "warn": False}]
+
+
+def test_names_that_are_no_utf_8_survive_json(tmp_path):
+    path = tmp_path / "a.json"
+    data = {"caf\udce9": ["größe", "\\", "\udce9\udc80"]}
+    write_json(path, data)
+    assert read_json(path) == data
+    assert "größe" in path.read_text(encoding="utf-8")
 
 
 def test_data_that_is_no_json_leaves_the_old_file(tmp_path):
@@ -170,6 +180,34 @@ def test_new_runs_take_the_first_free_number(tmp_path):
     assert new_run_path(tmp_path, "iris") == tmp_path / "iris-2"
 
 
+def test_a_number_that_was_taken_is_nobody_elses(tmp_path):
+    with taken_run_path(tmp_path / "runs", "iris") as one, taken_run_path(tmp_path / "runs", "iris") as two:
+        assert (one.name, two.name) == ("iris-1", "iris-2")
+        check_free(RunDir(one))
+        (one / "settings.json").write_text("{}")
+    assert names(tmp_path / "runs") == ["iris-1"]
+    (tmp_path / "file").write_text("")
+    for root in ("file", "file/runs", "r" * 300):
+        with pytest.raises(InputError, match="give another"), taken_run_path(tmp_path / root, "iris"):
+            pass
+
+
+def test_a_number_that_is_taken_meanwhile_is_passed_over(tmp_path, monkeypatch):
+    plain = rundir.new_run_path
+    seen = []
+
+    def slow(root, name):
+        path = plain(root, name)
+        if not seen:
+            seen.append(path)
+            path.mkdir(parents=True)  # another process was faster
+        return path
+
+    monkeypatch.setattr(rundir, "new_run_path", slow)
+    with taken_run_path(tmp_path / "runs", "iris") as path:
+        assert path.name == "iris-2"
+
+
 def test_open_run_wants_a_run(tmp_path):
     with pytest.raises(InputError, match="no run at"):
         open_run(tmp_path / "none")
@@ -244,6 +282,13 @@ def test_wrong_input_leaves_no_new_run_behind(tmp_path):
     with pytest.raises(InputError, match="--device"):
         fail_inside(RunDir(tmp_path / "run"), InputError("no such --device"))
     assert names(tmp_path) == []
+
+
+def test_a_run_that_another_process_has_just_begun_is_not_removed(tmp_path):
+    run = RunDir(tmp_path / "run")
+    with locked(run), pytest.raises(InputError, match="another process"), writing(run), locked(run):
+        pass
+    assert run.path.exists()
 
 
 def test_what_was_there_before_is_never_removed(tmp_path):

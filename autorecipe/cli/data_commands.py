@@ -85,6 +85,7 @@ def inspect(
         "drop": drop or [],
         "group": [group] if group else [],
         "time": [time] if time else [],
+        "resolution": [] if resolution is None else [str(resolution)],
         "range": [] if bounds == "auto" else [bounds],
         "resolution": [] if resolution is None else [str(resolution)],
         "seed": [str(seed)] if seed else [],

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import autorecipe
-from autorecipe.cli import data_commands, run_commands, search_commands
+from autorecipe.cli import data_commands, run_commands, search_commands, words
 from autorecipe.errors import AutoRecipeError
 
 DEBUG = "AUTORECIPE_DEBUG"
@@ -102,7 +102,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 def _complain(text: str) -> None:
     with contextlib.suppress(OSError):
-        sys.stderr.write(text.rstrip() + "\n")
+        sys.stderr.write("\n".join(words.clean(line) for line in text.rstrip().split("\n")) + "\n")
 
 
 def main() -> None:

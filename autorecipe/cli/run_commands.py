@@ -1,11 +1,12 @@
 """Commands on a run that exists: predict, dashboard."""
 
 import contextlib
+import io
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +19,8 @@ from autorecipe.rundir import atomic, open_run, read_mapping
 if TYPE_CHECKING:
     import pandas as pd
 
+_AS_THEY_ARE: Final = "surrogateescape"
+"""Names of files and classes that are no UTF-8 are written with the bytes that they have on the disk."""
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
@@ -51,6 +54,8 @@ def predict(
     with _told_warnings():
         table = load(folder.path).predict_table(source)
     if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=_AS_THEY_ARE)
         table.to_csv(sys.stdout, index=False, lineterminator="\n")
         return
     write_table(table, out)
@@ -92,7 +97,10 @@ def write_table(table: "pd.DataFrame", out: Path) -> None:
             if out.suffix.lower() == ".parquet":
                 table.to_parquet(temporary, index=False)
             else:
-                table.to_csv(temporary, index=False, sep="\t" if out.suffix.lower() == ".tsv" else ",")
+                mark = "\t" if out.suffix.lower() == ".tsv" else ","
+                table.to_csv(temporary, index=False, sep=mark, errors=_AS_THEY_ARE)
+    except UnicodeError as error:
+        raise InputError(f"{out} cannot hold names that are no UTF-8 ({error}); give --out FILE.csv") from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
 

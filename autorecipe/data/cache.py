@@ -82,8 +82,8 @@ def array_digest(array: np.ndarray) -> str:
 def linked(listing: str) -> str | None:
     """The content that a listing led to before."""
     try:
-        content = json.loads((cache_dir() / f"index-{listing}.json").read_text())["content"]
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads((cache_dir() / f"index-{listing}.json").read_text(encoding="utf-8"))["content"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if isinstance(content, str) and re.fullmatch(r"[0-9a-f]{64}", content) else None
 
@@ -99,14 +99,16 @@ def load(content: str) -> tuple[np.ndarray, dict[str, Any]] | None:
     array_path, facts_path = _paths(content)
     cap = memory_cap()
     size_limit()  # a wrong one is told whether or not anything is stored
-    if not facts_path.exists():
+    try:
+        text = facts_path.read_bytes()
+    except OSError:  # no such entry, or another process is still writing it, or the folder may not be read
         return None
     try:
-        facts = json.loads(facts_path.read_text())
+        facts = json.loads(text)
         large = array_path.stat().st_size > cap
         array = map_array(array_path) if large else np.load(array_path, allow_pickle=False)
-        sound = facts["sha256"] == array_digest(array)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError):
+        sound = isinstance(array, np.ndarray) and facts["sha256"] == array_digest(array)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RecursionError):
         sound = False
     if not sound:
         _remove(content)
@@ -148,9 +150,9 @@ def store(content: str, array: np.ndarray, facts: dict[str, Any], file: Path | N
                 np.save(out, array, allow_pickle=False)
         write_json(facts_path, {**facts, "sha256": array_digest(array)})
         _evict(limit, keep=content)
-    except (OSError, UnicodeError) as error:  # a file name that is no UTF-8 does not fit into JSON
+    except OSError as error:
         _remove(content)
-        return f"the cache at {cache_dir()} cannot be written: {getattr(error, 'strerror', None) or error}"
+        return f"the cache at {cache_dir()} cannot be written: {error.strerror or error}"
     return ""
 
 

@@ -71,6 +71,7 @@ def _table(frame: Any, features: dict[str, Any], target: str | None, asked: Aske
         if _kind(feature) == "ClassLabel":
             frame[name] = _class_names(frame[name].tolist(), feature)
     if target is not None and _label_list(features[target]):
+        _check_there(frame[target].tolist(), target)
         return frame.drop(columns=[target]), _flags(frame[target].tolist(), _label_list(features[target]))
     if target is None or asked.target is not None:
         return frame
@@ -79,15 +80,20 @@ def _table(frame: Any, features: dict[str, Any], target: str | None, asked: Aske
 
 def _image_targets(values: list[Any], features: dict[str, Any], target: str) -> Any:
     """Targets [N] of images, or 0 and 1 for each label."""
-    lacking = [i for i, value in enumerate(values) if value is None or value != value]
+    _check_there(values, target)
+    if _label_list(features[target]):
+        return _flags(values, _label_list(features[target]))
+    return _class_names(values, features[target]) if _kind(features[target]) == "ClassLabel" else np.asarray(values)
+
+
+def _check_there(values: list[Any], target: str) -> None:
+    """Refuse rows without a target."""
+    lacking = [i for i, value in enumerate(values) if value is None or (isinstance(value, float) and value != value)]
     if lacking:
         raise InputError(
             f"{len(lacking):,} of {len(values):,} rows have no '{target}', such as row {lacking[0]:,}; leave them out: "
             f"data.filter(lambda row: row['{target}'] is not None)"
         )
-    if _label_list(features[target]):
-        return _flags(values, _label_list(features[target]))
-    return _class_names(values, features[target]) if _kind(features[target]) == "ClassLabel" else np.asarray(values)
 
 
 def _class_names(values: list[Any], feature: Any) -> np.ndarray:

@@ -145,7 +145,16 @@ def _read_pictures(items: Items) -> tuple[np.ndarray, list[Any]]:
 def _picture(items: Items, x: Any, i: int) -> Image.Image:
     if not isinstance(x, Image.Image):
         raise _unlike(items, i, f"a {type(x).__name__}", "a PIL image")
-    return x
+    if decode.is_deep(x):  # what of a file would be found from a sample must be known of a picture
+        most = 1 if x.mode == "F" else 65535
+        values = np.asarray(x)
+        low, high = float(values.min()), float(values.max())
+        if not 0 <= low <= high <= most:  # NaN too
+            raise InputError(
+                f"item {i:,} of {items.what} is a picture of mode {x.mode} with values from {low:g} to {high:g}, and 0 "
+                f"to {most} become black to white; divide them, or give arrays of 0 to 255"
+            )
+    return decode.upright(x)
 
 
 def _read_mappings(items: Items, names: list[str]) -> tuple[Any, list[Any]]:

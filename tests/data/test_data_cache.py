@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 
 from autorecipe.data import ReadOptions, cache, load_dataset
-from autorecipe.data.image import decode
+from autorecipe.data.image import decode, files
 from autorecipe.errors import InputError
 
 
@@ -86,6 +87,76 @@ def test_a_damaged_entry_is_rebuilt(image_folder, decodes, own_cache, damage):
     assert decodes["decoded"] == (20 if damage == "index" else 40)
     load(root)
     assert decodes["decoded"] == (20 if damage == "index" else 40)
+
+
+def test_an_entry_that_is_no_array_of_images_is_rebuilt(image_folder, decodes, own_cache):
+    root = image_folder()
+    before = load(root)
+    (array,) = own_cache.glob("*.npy")
+    facts = json.loads(array.with_suffix(".json").read_text())
+    for wrong in (np.zeros((20, 3)), np.zeros((20, 1, 12, 12))):
+        np.save(array, wrong)
+        array.with_suffix(".json").write_text(json.dumps({**facts, "sha256": cache.array_digest(wrong)}))
+        assert torch.equal(before.inputs[0], load(root).inputs[0])
+    with open(array, "wb") as file:
+        np.savez(file, wrong)
+    assert torch.equal(before.inputs[0], load(root).inputs[0])
+    assert decodes["decoded"] == 80
+    load(root)
+    assert decodes["decoded"] == 80
+
+
+def test_a_file_that_could_not_be_read_again_is_there_the_next_time(image_folder, monkeypatch):
+    root = image_folder()
+    gone = str(root / "cat" / "003.png")
+    plain = decode.read
+    reads = []
+
+    def read(path):
+        if path == gone:
+            reads.append(path)
+            if len(reads) > 1:
+                raise OSError(5, "Input/output error")
+        return plain(path)
+
+    monkeypatch.setattr(files, "_MOST_IN_MEMORY", 0)  # so that each file is read twice: its digest, its pixels
+    monkeypatch.setattr(files, "SAMPLE", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "read", read)
+        first = load(root)
+    assert len(first.targets) == 19
+    assert len(reads) > 1
+    assert len(load(root).targets) == 20
+
+
+def test_names_that_are_no_utf_8_are_kept_too(image_folder, decodes):
+    root = image_folder()
+    broken = os.fsencode(root / "cat") + b"/caf\xe9.png"
+    try:
+        with open(broken, "wb") as file:
+            file.write(b"no image")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    first = load(root)
+    assert load(root).info == first.info
+    assert decodes["decoded"] == 21
+
+
+def test_a_cache_that_may_not_be_looked_at_costs_only_time(image_folder, own_cache, monkeypatch):
+    from pathlib import Path
+
+    root = image_folder()
+    before = load(root)
+    plain = os.stat
+
+    def stat(path, *args, **options):
+        if str(path).startswith(str(own_cache)) and str(path).endswith(".json"):
+            raise PermissionError(13, "Permission denied")
+        return plain(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    assert torch.equal(load(root).inputs[0], before.inputs[0])
 
 
 def test_an_unwritable_cache_costs_only_time(image_folder, tmp_path, monkeypatch):

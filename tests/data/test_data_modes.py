@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from autorecipe.data import ReadOptions, load_dataset, modality
 from autorecipe.data.image import decode
@@ -124,6 +125,20 @@ def test_pictures_are_turned_as_the_camera_says(tmp_path, turn, suffix):
     Image.fromarray(np.ascontiguousarray(undo(quarters))).save(tmp_path / f"x.{suffix}", exif=exif)
     pixels = decoded(tmp_path / f"x.{suffix}", side=32)
     assert np.abs(pixels.astype(int) - quarters).max() <= 12
+
+
+def test_a_note_in_a_comment_or_in_xmp_turns_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    note = exif.tobytes()
+    comment = PngInfo()
+    comment.add_text("Raw profile type exif", f"\nexif\n{len(note):8d}\n{note.hex()}\n")
+    Image.fromarray(RAMP).save(tmp_path / "x.png", pnginfo=comment)
+    assert np.array_equal(decoded(tmp_path / "x.png"), np.rot90(RAMP, 2))
+    xmp = PngInfo()
+    xmp.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="3"/>')
+    Image.fromarray(RAMP).save(tmp_path / "y.png", pnginfo=xmp)
+    assert np.array_equal(decoded(tmp_path / "y.png"), np.rot90(RAMP, 2))
 
 
 def test_a_damaged_note_of_the_camera_does_not_spoil_the_picture(tmp_path):

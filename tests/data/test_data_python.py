@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from autorecipe.data import ReadOptions, load_dataset
+from autorecipe.data.image.arrays import to_pixels
 from autorecipe.data.items import Asked, Items, read_items
 from autorecipe.data.python_inputs import from_python
 from autorecipe.errors import InputError
@@ -210,6 +211,48 @@ def test_a_list_of_images_of_mixed_sizes():
     assert y == list(range(20))
 
 
+def test_pictures_are_turned_as_files_are(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    items = []
+    for i in range(20):
+        path = tmp_path / "ab"[i % 2] / f"{i:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels(i)).save(path, exif=exif)
+        items.append((Image.open(path), "ab"[i % 2]))
+    X, _ = converted(Listed(items))
+    files = load_dataset(tmp_path, ReadOptions())
+    names = [f"{'ab'[i % 2]}/{i:02d}.png" for i in range(20)]
+    wanted = files.inputs[0][[list(files.names).index(name) for name in names]]
+    assert np.array_equal(X.transpose(0, 3, 1, 2), wanted.numpy())
+    assert not np.array_equal(X[0], pixels(0))
+
+
+def test_deep_pictures_have_the_range_of_their_format_or_are_refused():
+    sixteen = [(Image.fromarray(np.full((8, 8), 257 * i, np.uint16)), i % 2) for i in range(20)]
+    assert converted(Listed(sixteen))[0][:, 0, 0, 0].tolist() == list(range(20))
+    for values, words in (
+        (np.float32([0, 255]), "0 to 1"),
+        (np.float32([0, np.nan]), "0 to 1"),
+        ([0, 70_000], "65535"),
+    ):
+        picture = Image.fromarray(np.tile(np.asarray(values, np.int32 if words == "65535" else np.float32), (8, 4)))
+        refused(Listed([*sixteen, (picture, 0)]), "item 20", words, "arrays of 0 to 255")
+
+
+@pytest.mark.parametrize("value", [255.5, 300.0, -1.0])
+def test_arrays_outside_of_the_range_are_refused(value):
+    X = np.full((20, 4, 4), 10.0)
+    X[3, 1, 1] = value
+    with pytest.raises(InputError, match="0 to 255"):
+        load_dataset((X, np.arange(20) % 2), ReadOptions())
+
+
+def test_arrays_of_another_scale_than_the_models_are_refused_in_its_words():
+    with pytest.raises(InputError, match=r"from 0 to 200; give values from 0 to 1, as those that the model"):
+        to_pixels(np.asarray([[[0, 200]]], np.uint8), 255.0)
+
+
 def test_for_a_prediction_targets_may_be_missing_and_the_shape_is_the_models():
     items = [(Image.fromarray(pixels(0, 30, 30)), None), (Image.fromarray(pixels(1)), 3)]
     X = converted(Listed(items), predicting=True, resolution=10, channels=1)
@@ -356,6 +399,8 @@ def test_hugging_face_lists_of_labels():
     data = Hugging(columns, {"size": feature("Value"), "pets": feature("List", feature=LABEL)})
     info = load_dataset(data, ReadOptions()).info
     assert (info.task, info.classes) == ("multilabel", ("cat", "dog"))
+    columns["pets"][5] = None
+    refused(data, "row 5", "'pets'", "filter")
 
 
 def test_hugging_face_refusals():

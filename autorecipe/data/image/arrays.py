@@ -39,15 +39,15 @@ def to_pixels(X: np.ndarray, scale: float | None) -> tuple[np.ndarray, float]:
         raise InputError(
             f"the images have {int(np.sum(~np.isfinite(X))):,} values that are not numbers (NaN or infinite)"
         )
-    low, high = float(X.min()), float(X.max())
+    low, high, known = float(X.min()), float(X.max()), scale
     if scale is None:
         scale = 255.0 if (X.dtype.kind == "f" and high <= 1) or X.dtype.kind == "b" else 1.0
     if X.dtype != np.uint8 or scale != 1.0:
-        if low < 0 or high * scale > 255.5:
-            raise InputError(
-                f"the images have values from {low:g} to {high:g}; give whole numbers 0 to 255, "
-                "or floats 0 to 1 or 0 to 255"
-            )
+        if low < 0 or high * scale >= 255.5:
+            wanted = "whole numbers 0 to 255, or floats 0 to 1 or 0 to 255"
+            if known is not None:
+                wanted = f"values from 0 to {255 / known:g}, as those that the model was trained on"
+            raise InputError(f"the images have values from {low:g} to {high:g}; give {wanted}")
         X = np.round(X * scale).astype(np.uint8)
     if layout == "N,H,W":
         X = X[:, :, :, None]

@@ -21,6 +21,8 @@ MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
 REFUSED = ("declares more than", "larger than", "no plain file")
 """How reasons begin for which a file is not even tried."""
+_NOTES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+"""Where Pillow keeps what says how a picture was held."""
 _CHUNK_BYTES = 1 << 24
 _SMALL_FILE = 4096
 _SAMPLE = 256
@@ -48,7 +50,7 @@ def decode(blob: bytes, shape: Shape) -> np.ndarray:
     # JPEG decodes at 1/2, 1/4 or 1/8 size for a fraction of the time; twice the size is kept for quality.
     image.draft("L" if shape.channels == 1 else "RGB", (2 * shape.resolution, 2 * shape.resolution))
     image.load()
-    return fit(_upright(image), shape)
+    return fit(upright(image), shape)
 
 
 def fit(image: Image.Image, shape: Shape) -> np.ndarray:
@@ -208,9 +210,9 @@ def flat(image: Image.Image, wanted: str) -> Image.Image:
     return image if image.mode == wanted else image.convert(wanted)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """An image turned as the camera's note says."""
-    if "exif" not in image.info and image.format != "TIFF":
+    if image.format != "TIFF" and _NOTES.isdisjoint(image.info):
         return image
     try:
         return ImageOps.exif_transpose(image)

@@ -102,7 +102,9 @@ def _fits(entry: tuple[np.ndarray, dict[str, Any]], listing: Listing) -> bool:
     images, facts = entry
     unreadable = facts.get("unreadable")
     return (
-        isinstance(unreadable, dict)
+        images.dtype == np.uint8
+        and images.ndim == 4
+        and isinstance(unreadable, dict)
         and {"reason", "deep", "deep_found"} <= set(facts)
         and len(images) + len(unreadable) == len(listing.files)
         and set(unreadable) <= set(listing.files)
@@ -148,7 +150,8 @@ def _decode(
             "unreadable": {listing.files[i]: why for i, why in sorted(broken.items())},
         }
         note = ""
-        if b"" not in digests:  # a file that could not even be opened may be there the next time
+        # A file that could not be opened, now or when it was decoded, may be there the next time.
+        if b"" not in digests and all(_try_read(paths[i])[1] == digests[i] for i in broken):
             note = cache.store(content, images, facts, file)
             if not note:
                 cache.link(key, content)
