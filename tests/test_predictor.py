@@ -174,7 +174,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(folder, t
 
 def test_an_input_that_is_not_there_is_said_to_be(folder, table, tmp_path, capsys):
     for model in (folder, table):
-        with pytest.raises(InputError, match=r"there is no file, folder or bundled data set '.*gone\.png'"):
+        with pytest.raises(InputError, match=r"there is no file or folder '.*gone\.png'"):
             load(model.path).predict(tmp_path / "gone.png")
     assert run(["predict", str(folder.path), "gone\x1b[2J.png"]) == 2
     assert "\x1b" not in capsys.readouterr().err

@@ -87,7 +87,6 @@ def inspect(
         "time": [time] if time else [],
         "resolution": [] if resolution is None else [str(resolution)],
         "range": [] if bounds == "auto" else [bounds],
-        "resolution": [] if resolution is None else [str(resolution)],
         "seed": [str(seed)] if seed else [],
     }
     typed = "".join(f" --{name} {shlex.quote(value)}" for name, values in asked.items() for value in values)
