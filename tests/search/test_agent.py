@@ -10,7 +10,7 @@ from autorecipe.clock import parse_budget, start_clock
 from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
-from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
 from autorecipe.search.finish import final_splits, keeps_confirm
@@ -446,6 +446,7 @@ def test_what_the_final_model_trains_on(task, ordered, confirm, wanted):
     assert splits.rows(wanted).tolist() == [*range(6), *(range(6, 6 + confirm) if "confirm" in wanted else ())]
     recipe = replace(Recipe(), {"training.train_on": wanted})
     assert keeps_confirm(bench, recipe) == (confirm > 0 and "confirm" not in wanted)
+    assert load_yaml(dump_yaml(recipe)) == recipe  # `predict`, `replay` and `resume` read it
 
 
 @pytest.mark.slow
