@@ -88,6 +88,12 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         if labels:
             reason = f"y has {len(labels)} columns of 0 and 1"
             raw = replace(raw, facts={**raw.facts, "classes": labels, "task_reason": reason})
+        if len(set(raw.targets.tolist())) < 2:
+            have = f"have the same labels, '{raw.targets[0]}'" if raw.targets[0] else "have no label"
+            raise InputError(
+                f"all {len(raw.targets):,} examples of '{raw.name}' {have}; there is nothing to learn. Choose other "
+                "labels, or add examples with others"
+            )
         strata = label_strata(raw.targets)
     splits = make_splits(strata, raw.given, task, options.seed, raw.groups, raw.times)
     unseen = _check_splits(raw, splits, task)
