@@ -229,11 +229,13 @@ def _metric(raw: Raw, splits: Splits, wanted: str, counts: tuple[int, ...]) -> t
 
 def _target_scale(raw: Raw, splits: Splits, metric: str, options: ReadOptions) -> tuple[TargetScale, list[Finding]]:
     task = str(raw.facts["task"])
-    check_range(options.range, raw.targets, task)
+    held_out = raw.targets[np.concatenate([splits.val, splits.confirm])]
+    # Test is left out, as where bounds are found: or the recipe of such a run could not be replayed.
+    check_range(options.range, np.concatenate([raw.targets[splits.train], held_out]), task)
     if task != "regression":
         return TargetScale(), []
     check_targets(metric, raw.targets)
-    return choose_scale(raw.targets[splits.train], metric, options.range)
+    return choose_scale(raw.targets[splits.train], metric, options.range, held_out)
 
 
 def _targets(raw: Raw, task: str, classes: tuple[str, ...], scale: TargetScale) -> torch.Tensor:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from autorecipe.data import ReadOptions, load_dataset
+from autorecipe.data.targets import range_text
 from autorecipe.errors import InputError
 
 
@@ -65,7 +66,7 @@ def test_a_label_that_nobody_has_stays_a_column():
         (flags(), {"task": "binary"}, "the task is multilabel, not binary"),
         (flags(), {"metric": "balanced_accuracy"}, "does not fit the task 'multilabel'"),
         (flags(), {"range": "0,1"}, "the task is multilabel"),
-        (np.arange(100.0), {"range": "0,50"}, "49 of 100 targets lie outside, such as 51"),
+        (np.arange(100.0), {"range": "0,50"}, "of 80 targets lie outside, such as [5-9]"),
         (np.arange(100.0), {"range": "0,5o"}, "--range 0,5o: give two numbers"),
         (np.arange(100.0) - 50, {"metric": "rmsle"}, "needs targets of 0 or more, but 50 of 100"),
     ],
@@ -95,6 +96,17 @@ def test_targets_beyond_the_bounds_of_train_keep_their_value():
     scale = dataset.info.target_scale
     assert (scale.low, scale.high) == (1.0, 10.0)
     assert float(dataset.targets[-1]) * scale.std + scale.mean == pytest.approx(12.0)
+    replayed = table(y, seed=seed, task="regression", range=range_text(scale))
+    assert replayed.info.target_scale == scale
+
+
+def test_targets_of_val_beyond_a_scale_show_that_it_is_none():
+    y = np.append(np.tile(np.arange(1.0, 11.0), 60), 12.0)
+    for seed in range(20):
+        dataset = table(y, seed=seed, task="regression")
+        if len(y) - 1 in dataset.splits.val:
+            break
+    assert dataset.info.target_scale.link == "identity"
 
 
 def test_columns_named_as_target_are_the_labels_of_a_frame_of_flags(tmp_path):
