@@ -15,9 +15,17 @@ from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import read_json, write_json, write_text
 from autorecipe.search.baselines import Baseline
+from autorecipe.search.length import counts_steps
 from autorecipe.search.thresholds import choose_thresholds, worth_choosing
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
-from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
+from autorecipe.training.checkpoint import (
+    load_session,
+    load_weights,
+    save_session,
+    save_weights,
+    saved_steps,
+    sha256,
+)
 from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
 from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -156,10 +164,12 @@ def run_finish(
         steps = max(1, int(limit / shape.step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
-    # A short finish counts its steps, if there is time for many more of them; the clock drives any other.
-    counted = most_steps is not None and most_steps < 0.5 * steps
-    if most_steps is not None and counted:
-        steps, limit = most_steps, None
+    counted = False
+    if most_steps is not None:
+        begun = saved_steps(bench.run.checkpoint, replace(final, {"training.steps": most_steps}).digest)
+        counted = counts_steps(most_steps, begun, steps)
+        if counted:
+            steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape)
     session = start_session(final, bench.data, bench.hardware)
@@ -256,15 +266,18 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
 
 
 def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
-    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the search's best."""
+    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the one on disk.
+
+    Where there are no examples that neither has seen, the one that was trained for longer is kept.
+    """
     if session.step < 1 or session.seconds <= 0:
         return
     save_session(session, bench.run.checkpoint)
     confirm = bench.dataset.splits.confirm
-    if keeps_confirm(bench, recipe) and bench.run.weights.exists():
+    old_recipe = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
+    if old_recipe is not None and keeps_confirm(bench, recipe) and keeps_confirm(bench, old_recipe):
         rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
         info = bench.dataset.info
-        old_recipe = load_recipe(bench.run.recipe)
         old = load_model(bench, old_recipe)
         scores = [
             score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
@@ -272,9 +285,15 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
         ]
         if not gain(info.metric, scores[0], scores[1]) > 0:
             return
+    elif old_recipe is not None and session.step * recipe.training.batch_size <= _examples_seen(old_recipe):
+        return
     final = as_run(recipe, session)
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
+
+
+def _examples_seen(recipe: Recipe) -> int:
+    return recipe.training.steps * recipe.training.batch_size
 
 
 def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
