@@ -100,13 +100,15 @@ def test_targets_beyond_the_bounds_of_train_keep_their_value():
     assert replayed.info.target_scale == scale
 
 
-def test_targets_of_val_beyond_a_scale_show_that_it_is_none():
-    y = np.append(np.tile(np.arange(1.0, 11.0), 60), 12.0)
-    for seed in range(20):
-        dataset = table(y, seed=seed, task="regression")
-        if len(y) - 1 in dataset.splits.val:
-            break
-    assert dataset.info.target_scale.link == "identity"
+@pytest.mark.parametrize(("row", "link"), [(430, "identity"), (590, "sigmoid")])
+def test_later_targets_of_val_show_that_a_scale_is_none(row, link):
+    """Test is not looked at."""
+    y = np.tile(np.arange(1.0, 11.0), 60)
+    y[row] = 12.0
+    frame = pd.DataFrame({"t": np.arange(600) * 1.5, "x": np.random.default_rng(0).normal(size=600), "y": y})
+    dataset = load_dataset(frame, ReadOptions(target="y", time="t", task="regression"))
+    assert row in (dataset.splits.val if link == "identity" else dataset.splits.test)
+    assert dataset.info.target_scale.link == link
 
 
 def test_columns_named_as_target_are_the_labels_of_a_frame_of_flags(tmp_path):

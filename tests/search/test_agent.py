@@ -394,7 +394,8 @@ def test_a_final_training_stopped_early_does_not_replace_a_better_trained_model(
     assert load_recipe(run / "recipe.yaml").training.train_on == kept
     assert load(run).summary["status"] == "interrupted"
     assert load(run).predict(np.zeros((2, 4))).shape == (2,)
-    assert read_json(resumed(run).run.summary)["status"] == "complete"
+    if longer:
+        assert read_json(resumed(run).run.summary)["status"] == "complete"
 
 
 @pytest.mark.parametrize(
