@@ -81,10 +81,12 @@ def run_finish(
         steps = max(1, int(limit / shape.step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
-    # A short finish counts its steps, if there is time for many more of them; the clock drives any other.
-    counted = most_steps is not None and most_steps < 0.5 * steps
-    if most_steps is not None and counted:
-        steps, limit = most_steps, None
+    counted = False
+    if most_steps is not None:
+        begun = saved_steps(bench.run.checkpoint, replace(final, {"training.steps": most_steps}).digest)
+        counted = counts_steps(most_steps, begun, steps)
+        if counted:
+            steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape)
     session = start_session(final, bench.data, bench.hardware)
@@ -181,15 +183,18 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
 
 
 def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
-    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the search's best."""
+    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the one on disk.
+
+    Where there are no examples that neither has seen, the one that was trained for longer is kept.
+    """
     if session.step < 1 or session.seconds <= 0:
         return
     save_session(session, bench.run.checkpoint)
     confirm = bench.dataset.splits.confirm
-    if keeps_confirm(bench, recipe) and bench.run.weights.exists():
+    old_recipe = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
+    if old_recipe is not None and keeps_confirm(bench, recipe) and keeps_confirm(bench, old_recipe):
         rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
         info = bench.dataset.info
-        old_recipe = load_recipe(bench.run.recipe)
         old = load_model(bench, old_recipe)
         scores = [
             score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
@@ -197,6 +202,8 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
         ]
         if not gain(info.metric, scores[0], scores[1]) > 0:
             return
+    elif old_recipe is not None and session.step * recipe.training.batch_size <= _examples_seen(old_recipe):
+        return
     final = as_run(recipe, session)
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
