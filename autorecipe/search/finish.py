@@ -9,10 +9,11 @@ from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import write_text
+from autorecipe.search.length import counts_steps
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, use_shape
-from autorecipe.training.checkpoint import load_session, save_session, save_weights
+from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -207,3 +208,7 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
     final = as_run(recipe, session)
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
+
+
+def _examples_seen(recipe: Recipe) -> int:
+    return recipe.training.steps * recipe.training.batch_size

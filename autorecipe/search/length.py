@@ -13,8 +13,8 @@ from autorecipe.recipe import Recipe, replace
 from autorecipe.results import TrainResult
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.trials import run_recipe
-from autorecipe.search.tried import recorded_result
-from autorecipe.search.workbench import Shape, Workbench, steps_for
+from autorecipe.search.tried import put_on_record, recorded_result
+from autorecipe.search.workbench import Shape, Workbench, steps_for, use_shape
 
 LONG = 40.0
 """A finish of fewer epochs is never too long."""

@@ -11,8 +11,8 @@ from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
-from autorecipe.rundir import open_run, read_json, read_lines, write_text
-from autorecipe.search import question, trials
+from autorecipe.rundir import open_run, read_json, read_lines, write_json, write_text
+from autorecipe.search import finish, question, trials
 from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
