@@ -188,6 +188,11 @@ def _decision(facts: Facts) -> list[str]:
     return lines
 
 
+def _length(facts: Facts) -> list[str]:
+    found = f"{number(facts.get('score'))} on val, loss {number(facts.get('loss'))}"
+    return [f"  length: {count(facts.get('steps'))} steps: {found}, {seconds(facts.get('seconds'))}"]
+
+
 def _finish(facts: Facts) -> list[str]:
     if facts.get("seconds") is not None:
         planned = f", for {seconds(facts['seconds'])}"
@@ -231,6 +236,7 @@ SENTENCES: dict[str, Callable[[Facts], list[str]]] = {
     "trial": _trial,
     "evidence": _evidence,
     "decision": _decision,
+    "length": _length,
     "finish": _finish,
     "finish_look": _finish_look,
     "saved": _saved,

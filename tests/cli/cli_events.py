@@ -90,6 +90,7 @@ EVENTS: list[tuple[str, dict[str, Any]]] = [
             "diagnosis": "fitting",
         },
     ),
+    ("length", {"steps": 380, "seconds": 4.7, "score": 0.649, "loss": 0.4465}),
     ("finish", {"network": "resnet 32", "params": 45000, "seconds": 28.0, "steps": 900, "recipe": "abc123"}),
     ("finish_look", {"step": 100, "share": 0.11, "train_loss": float("nan"), "lr": 0.001}),
     ("saved", {"what": "resnet 32", "score": 0.97}),
