@@ -44,4 +44,4 @@ $(EDITABLE): pyproject.toml | $(BIN)/python
 
 clean:  ## Remove what was made, the environment included; runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find autorecipe tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find autorecipe tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -64,7 +64,7 @@ def search(
         out: the run's folder; None: `runs/DATASET-N`.
         seed: seed of splits, sampler and training.
         say: told everything that happens, as `say(kind, **facts)`; None: silence.
-        settings: any other field of `autorecipe.search.agent.Settings`, such as `max_width=64`, `drop=("id",)`,
+        settings: any other field of `autorecipe.search.settings.Settings`, such as `max_width=64`, `drop=("id",)`,
             `group="patient"`, `time="day"`, or `range=(0, 10)` for the bounds of a number to predict (`"none"`: no
             bounds).
 
@@ -77,7 +77,8 @@ def search(
     clock = start_clock(parse_budget(budget), since_process_start=False)
     from autorecipe.data.metrics import own_metric
     from autorecipe.predictor import Result
-    from autorecipe.search.agent import Settings, checked_settings, run_search
+    from autorecipe.search.agent import run_search
+    from autorecipe.search.settings import Settings, checked_settings
 
     known = isinstance(data, (str, Path))
     if isinstance(settings.get("range"), (tuple, list)):

@@ -5,7 +5,7 @@ without a traceback and leaves with the error's `exit_code`.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AutoRecipeError(Exception):
@@ -40,4 +40,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
-    return "known: " + ", ".join(known)
+    return f"known: {', '.join(known) or 'none'}"
+
+
+def listed(names: Sequence[str], most: int = 5, quote: str = "'") -> str:
+    """The first names of many in quotes, and `...` where there are more."""
+    return ", ".join(f"{quote}{name}{quote}" for name in names[:most]) + (", ..." if len(names) > most else "")

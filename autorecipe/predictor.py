@@ -14,7 +14,7 @@ from torch import nn
 from autorecipe.data import modality
 from autorecipe.data.items import Asked
 from autorecipe.data.python_inputs import from_python
-from autorecipe.data.sources import bundled_of, explain, path_of
+from autorecipe.data.sources import bundled_of, path_of
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
 from autorecipe.networks import build
@@ -41,7 +41,11 @@ class Result:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe of the model."""
+        """The recipe of the model.
+
+        Raises:
+            InputError: the file is missing, damaged, or lacks a section.
+        """
         recipe = load_recipe(self.run.recipe)
         text = self.run.recipe.read_text(encoding="utf-8")
         missing = [section.name for section in fields(Recipe) if f"\n{section.name}:" not in text]
@@ -114,9 +118,13 @@ class Result:
         return data
 
     def outputs(self, X: Any) -> tuple[list[str], np.ndarray]:
-        """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame."""
+        """Names and raw outputs (logits, or scaled targets) [N, O] of a path, arrays or a DataFrame.
+
+        Raises:
+            InputError: it is not there, cannot be read, or lacks what the model needs.
+        """
         if isinstance(X, (str, os.PathLike)) and path_of(X) is None and bundled_of(X) is None:
-            raise InputError(explain(X))
+            raise InputError(f"there is no file or folder '{X}'; give what is to be predicted")
         preprocess = self._facts["preprocess"]
         kind = modality(self.info.modality)
         asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)

@@ -47,7 +47,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "network.stem_stride": (1, 2, 4),
     "optimizer.name": ("adamw", "sgd"),
     "schedule.name": ("wsd", "cosine", "constant"),
-    "training.train_on": ("train", "train+val"),
+    "training.train_on": ("train", "train+val", "train+val+confirm"),
     "training.precision": ("fp32", "bf16"),
 }
 """The values of fields that have few."""

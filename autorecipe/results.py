@@ -190,14 +190,3 @@ class Decision:
     """Search score (val) of the candidate, which is optimistic: it won there."""
     num_params: int = 0
     """Parameters of the chosen network."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the budget was spent on."""
-
-    given: str
-    seconds: float | None
-    spent_seconds: float
-    by_stage: dict[str, float] = field(default_factory=dict)
-    planned: dict[str, float] = field(default_factory=dict)

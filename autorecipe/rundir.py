@@ -112,12 +112,8 @@ class RunDir:
 
     def event(self, kind: str, **facts: object) -> None:
         """Add a line to `log.jsonl`."""
-        line = json.dumps({"time": round(time.time(), 3), "event": kind, **_plain(facts)}, allow_nan=True)
+        line = json.dumps({"time": round(time.time(), 3), "event": kind, **to_dict(facts)}, allow_nan=True)
         append_line(self.log, line)
-
-
-def _plain(value: Any) -> Any:
-    return to_dict(value)
 
 
 def append_line(path: Path, line: str) -> None:

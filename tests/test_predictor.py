@@ -174,7 +174,7 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(folder, t
 
 def test_an_input_that_is_not_there_is_said_to_be(folder, table, tmp_path, capsys):
     for model in (folder, table):
-        with pytest.raises(InputError, match=r"there is no file, folder or bundled data set '.*gone\.png'"):
+        with pytest.raises(InputError, match=r"there is no file or folder '.*gone\.png'"):
             load(model.path).predict(tmp_path / "gone.png")
     assert run(["predict", str(folder.path), "gone\x1b[2J.png"]) == 2
     assert "\x1b" not in capsys.readouterr().err
@@ -309,6 +309,13 @@ def test_a_damaged_summary_or_ledger(copy, name):
     (copy / name).write_text("{")
     with pytest.raises(InputError, match="damaged"):
         _ = load(copy).summary, load(copy).decisions
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.png"])
+def test_a_file_that_is_not_there(table, images, name):
+    for path in (table.path, images.path):
+        with pytest.raises(InputError, match=f"there is no file or folder '{name}'"):
+            load(path).predict(name)
 
 
 def test_inputs_that_do_not_fit(table):

@@ -87,7 +87,8 @@ def search(
         check_free(RunDir(out))
 
     def job(say: Say, stop: Stop) -> RunDir:
-        from autorecipe.search.agent import Settings, run_search
+        from autorecipe.search.agent import run_search
+        from autorecipe.search.settings import Settings
 
         settings = Settings(
             source=dataset,
@@ -167,7 +168,7 @@ def replay(
         check_free(RunDir(out))
 
     def job(say: Say, stop: Stop) -> RunDir:
-        from autorecipe.search.agent import replay_recipe
+        from autorecipe.search.replay import replay_recipe
 
         return replay_recipe(loaded, dataset, out, clock, device=device, threads=threads, say=say, stop=stop)
 

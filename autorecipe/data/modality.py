@@ -18,6 +18,16 @@ Source = Any
 """A path, the name of a bundled data set, or arrays from Python: `X` or `(X, y)`."""
 Progress = Callable[[str, float], None]
 """Told a sentence and the share done, 0 to 1."""
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What folders and files of a split are called, in lower case, and which split it is."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autorecipe.data.modality import Source
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 
 BUNDLED: dict[str, str] = {
     "digits": "image",
@@ -122,8 +122,8 @@ def explain(source: Source) -> str:
             return f"there is no file, folder or bundled data set '{name}': {did_you_mean(str(source), BUNDLED)}"
         if path.is_dir():
             entries = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
-            shown = ", ".join(entries[:5]) + (", ..." if len(entries) > 5 else "")
-            return f"the folder {path} holds no data set that autorecipe reads; found {shown or 'nothing'}. {wanted}"
+            found = listed(entries, quote="") or "nothing"
+            return f"the folder {path} holds no data set that autorecipe reads; found {found}. {wanted}"
         if not path.is_file():
             return f"{path} is neither a file nor a folder, but a pipe or a device. {wanted}"
         return f"{path} is no data set that autorecipe reads (suffix '{path.suffix}'). {wanted}"

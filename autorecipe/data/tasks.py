@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autorecipe.data.metrics import TASKS
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 
 MOST_CLASSES = 20
 """Whole numbers with more distinct values than this are a quantity, not classes."""
@@ -67,7 +67,7 @@ def infer_target(values: np.ndarray, wanted: str, name: str, known_classes: str 
     if wanted == "binary" and len(classes) != 2:
         raise InputError(
             f"the task 'binary' needs two classes, but '{name}' has {len(classes)}: "
-            f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}; use --task multiclass"
+            f"{listed(classes, 5, '')}; use --task multiclass"
         )
     if 2 * len(classes) > len(texts) >= 20:
         raise InputError(

@@ -18,7 +18,7 @@ from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_json, read_mapping, write_json, writing
 from autorecipe.search import baselines as base
 from autorecipe.search import decide, planner, studies
-from autorecipe.search.finish import run_finish, score_saved
+from autorecipe.search.finish import run_finish
 from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
     Progress,
@@ -44,10 +44,10 @@ from autorecipe.search.prepare import (
     tell_data,
 )
 from autorecipe.search.question import ask_question
-from autorecipe.search.replay import replay_recipe
-from autorecipe.search.settings import Settings, add_budget, check_settings, checked_settings, load_settings, load_state
+from autorecipe.search.settings import Settings, add_budget, check_settings, load_settings, load_state
 from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
+from autorecipe.search.summary import score_saved
 from autorecipe.search.workbench import (
     Shape,
     State,
@@ -367,6 +367,3 @@ def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None
         f"and about {steps:,} steps follow instead of {recipe.training.steps:,}",
     )
     return replace(recipe, {"optimizer.lr": lr})
-
-
-__all__ = ["Settings", "checked_settings", "replay_recipe", "resume_run", "run_search"]

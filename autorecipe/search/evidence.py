@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
+from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
 from autorecipe.search.trials import SeedRun, seed_run
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
-from autorecipe.training.evaluate import gain
 from autorecipe.training.gains import example_gains
 
 

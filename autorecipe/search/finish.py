@@ -1,24 +1,19 @@
-"""The finish: the recipe trained from scratch for the time that is left, then one pass over test."""
+"""The finish: the recipe trained from scratch for the time that is left."""
 
 import math
-import platform
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
-import numpy as np
-import torch
-
-from autorecipe import __version__
+from autorecipe.data.metrics import gain
 from autorecipe.errors import Stopped
-from autorecipe.networks import build, num_params
+from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
-from autorecipe.results import DatasetInfo
-from autorecipe.rundir import read_json, write_json, write_text
-from autorecipe.search.baselines import Baseline
-from autorecipe.search.thresholds import choose_thresholds, worth_choosing
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, phase, use_shape
-from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
-from autorecipe.training.evaluate import all_scores, direction, gain, loss_of_each, predict, score
+from autorecipe.rundir import write_text
+from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
+from autorecipe.search.summary import keeps_confirm, load_model
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, use_shape
+from autorecipe.training.checkpoint import load_session, save_session, save_weights
+from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
 
@@ -31,71 +26,6 @@ SLOW_LOOKS = 4
 """... if they do at so many looks in a row."""
 RACE_SECONDS = 20.0
 """A shorter finish keeps the threads that its trials had."""
-EXIT_SECONDS = 0.6
-"""The process's own end."""
-
-
-def write_summary(
-    bench: Workbench,
-    recipe: Recipe,
-    status: str,
-    scores: Mapping[str, float | None],
-    metrics: Mapping[str, float] | None = None,
-    baselines: Mapping[str, float] | None = None,
-) -> None:
-    """Write `summary.json`: the result so far."""
-    info = bench.dataset.info
-    write_json(
-        bench.run.summary,
-        {
-            "format": 1,
-            "status": status,
-            "name": bench.run.name,
-            "dataset": info.name,
-            "task": info.task,
-            "metric": info.metric,
-            "direction": direction(info.metric),
-            "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
-            "confirm_kind": _confirm_kind(bench, recipe),
-            "metrics": {"test": dict(metrics or {})},
-            "baselines": dict(baselines or {}),
-            "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
-            "network": describe(recipe.network),
-            "num_params": num_params(build(recipe.network, recipe.regularization, info, 0)),
-            "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
-            "recipe_digest": recipe.digest,
-            "data_digest": info.digest,
-            "environment": environment(bench),
-            "budget": {
-                "given": bench.budget.given,
-                "seconds": bench.budget.seconds,
-                "epochs": bench.budget.epochs,
-                "spent_seconds": round(bench.clock.spent(), 3),
-                "spent_epochs": round(bench.state.spent_epochs, 3),
-                "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
-            },
-            "test_reads": bench.state.test_reads,
-        },
-    )
-
-
-def _confirm_kind(bench: Workbench, recipe: Recipe) -> str:
-    """What the confirm score was measured on."""
-    if bench.dataset.info.cross_validated:
-        return "cross-validated"
-    return "held out" if keeps_confirm(bench, recipe) else "held out in the search, then trained on"
-
-
-def environment(bench: Workbench) -> dict[str, str]:
-    """Versions and the machine, for whoever compares two runs."""
-    return {
-        "autorecipe": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": str(bench.hardware.device),
-        "threads": str(bench.hardware.threads),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
 
 
 def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
@@ -106,9 +36,9 @@ def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
     # A forward pass costs about a third of a step; test and confirm are scored, some of it twice.
     scored = len(bench.dataset.splits.test) + 2 * len(bench.dataset.splits.confirm)
     evaluation = shape.step_seconds / 3 * scored / bench.space_batch
-    tried = dict(item for _, changes in _test_time_augmentations(recipe) for item in changes.items())
-    further = _num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
-    return 0.9 + EXIT_SECONDS + (2.0 + further) * evaluation
+    tried = dict(item for _, changes in test_time_augmentations(recipe) for item in changes.items())
+    further = num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
+    return LAST_SECONDS + (2.0 + further) * evaluation
 
 
 def final_splits(bench: Workbench) -> str:
@@ -120,11 +50,6 @@ def final_splits(bench: Workbench) -> str:
     splits = bench.dataset.splits
     latest = splits.order is not None and bench.dataset.info.task == "regression" and len(splits.confirm) > 0
     return "train+val+confirm" if latest else "train+val"
-
-
-def keeps_confirm(bench: Workbench, recipe: Recipe) -> bool:
-    """Whether there is a confirm split that a recipe does not train on."""
-    return len(bench.dataset.splits.confirm) > 0 and "confirm" not in recipe.training.train_on
 
 
 def run_finish(
@@ -275,128 +200,3 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
     final = as_run(recipe, session)
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
-
-
-def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
-    """Test-time augmentation, a temperature and thresholds, each only if it helped on confirm."""
-    confirm = bench.dataset.splits.confirm
-    info = bench.dataset.info
-    if not keeps_confirm(bench, recipe) or (bench.budget.timed and bench.clock.left() < 1.5):
-        return recipe
-    rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
-    begin = time.monotonic()
-    outputs = predict(model, bench.data.inputs, rows, recipe, bench.stop)
-    one_view = time.monotonic() - begin
-    for name, changes in _test_time_augmentations(recipe):
-        tried = replace(recipe, changes)
-        # Predictions of confirm now, of confirm and test at the end.
-        seconds = one_view * _num_views(tried) * (2 + len(bench.dataset.splits.test) / len(confirm))
-        if bench.budget.timed and bench.clock.left() < 1.2 * seconds + EXIT_SECONDS + 0.9:
-            bench.say("note", text=f"no time to try {name} at test time")
-            continue
-        averaged = predict(model, bench.data.inputs, rows, tried, bench.stop)
-        better = score(info.metric, truth, averaged, info), score(info.metric, truth, outputs, info)
-        if gain(info.metric, *better) > 0:
-            bench.say("note", text=f"{name} at test time help on confirm: {better[1]:.4g} -> {better[0]:.4g}")
-            recipe, outputs = tried, averaged
-    if info.task != "regression":
-        found = temperature(truth, outputs, info)
-        recipe = replace(recipe, {"finish.temperature": found})
-        recipe = with_thresholds(bench, recipe, truth, outputs / found)
-    return recipe
-
-
-def with_thresholds(bench: Workbench, recipe: Recipe, targets: np.ndarray, outputs: np.ndarray) -> Recipe:
-    """The recipe with the thresholds that help on held-out examples, if any do."""
-    found, why = choose_thresholds(targets, outputs, bench.dataset.info)
-    if found:
-        bench.say("note", text=why)
-    return replace(recipe, {"finish.thresholds": found})
-
-
-def thresholds_of_search(bench: Workbench, recipe: Recipe) -> Recipe:
-    """The recipe with thresholds for data without a confirm split, before the final training takes val for itself.
-
-    They are chosen on val, for the best model of the search, which has not seen it.  Where the saved model is a
-    final one, its thresholds are kept.
-    """
-    if len(bench.dataset.splits.confirm) or not worth_choosing(bench.dataset.info):
-        return recipe
-    if not (bench.run.weights.exists() and bench.run.recipe.exists()):
-        return recipe
-    saved = load_recipe(bench.run.recipe)
-    if saved.training.train_on != "train":
-        return replace(recipe, {"finish.thresholds": saved.finish.thresholds})
-    val = bench.dataset.splits.val
-    outputs = predict(load_model(bench, saved), bench.data.inputs, bench.rows(val), saved, bench.stop)
-    return with_thresholds(bench, recipe, bench.dataset.targets.numpy()[val], outputs)
-
-
-def _test_time_augmentations(recipe: Recipe) -> list[tuple[str, dict[str, int | bool]]]:
-    """What the network was trained to bear: shifts and mirror images."""
-    found: list[tuple[str, dict[str, int | bool]]] = []
-    if recipe.regularization.crop:
-        found.append(("shifted images", {"finish.shift_tta": 1}))
-    if recipe.regularization.flip:
-        found.append(("mirror images", {"finish.flip_tta": True}))
-    return found
-
-
-def _num_views(recipe: Recipe) -> int:
-    """Predictions that are averaged for one image."""
-    return (5 if recipe.finish.shift_tta else 1) * (2 if recipe.finish.flip_tta else 1)
-
-
-def temperature(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> float:
-    """The temperature with the lowest log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_t: float) -> float:
-        return float(loss_of_each(targets, outputs / math.exp(log_t), info).mean())
-
-    found = minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded", options={"maxiter": 20})
-    return round(math.exp(float(found.x)), 4) if loss(float(found.x)) < loss(0.0) else 1.0
-
-
-def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
-    """The model on disk, on the device."""
-    model = build(recipe.network, recipe.regularization, bench.dataset.info, 0)
-    load_weights(model, bench.run.weights)
-    model = model.to(bench.hardware.device)
-    return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model
-
-
-def score_saved(
-    bench: Workbench,
-    recipe: Recipe,
-    baselines: list[Baseline],
-    search: float | None,
-    confirm: float | None,
-    status: str,
-) -> None:
-    """The one pass over test: the saved weights, loaded again, and the baselines; then the summary."""
-    info, splits = bench.dataset.info, bench.dataset.splits
-    targets = bench.dataset.targets.numpy()
-    with phase(bench, "test"):
-        model = load_model(bench, recipe)
-        if keeps_confirm(bench, recipe):
-            outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
-            confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
-        bench.state.test_reads += 1
-        outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
-        said = recipe.finish.thresholds
-        metrics = all_scores(targets[splits.test], outputs, info, said)
-        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info, said))
-        named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
-    scores = {"search": search, "confirm": confirm, "test": test}
-    write_summary(bench, recipe, status, scores, metrics, named)
-    bench.heartbeat()
-    bench.say(
-        "result",
-        status=status,
-        scores=scores,
-        metrics=metrics,
-        baselines=named,
-        path=str(bench.run.path),
-        metric=info.metric,
-    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from autorecipe.data.metrics import gain
 from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, from_dict, to_dict
 from autorecipe.results import Decision, TrainResult
@@ -12,7 +13,6 @@ from autorecipe.search.answer import Answer, sentence
 from autorecipe.search.points import Question
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Workbench, describe
-from autorecipe.training.evaluate import gain
 
 
 @dataclass

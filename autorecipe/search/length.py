@@ -8,19 +8,19 @@ compared on val first, as far as a part of the finish's compute allows.
 import math
 import time
 
+from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import TrainResult
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, Workbench, steps_for
-from autorecipe.training.evaluate import gain
 
 LONG = 40.0
 """A finish of fewer epochs is never too long."""
 FACTOR = 4
 """Each run is so many times as long as the one before."""
-SHARE = 0.3
+SHARE = 0.15
 """Of the finish's compute, for these runs."""
 
 

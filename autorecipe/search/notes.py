@@ -2,11 +2,11 @@
 
 from fractions import Fraction
 
+from autorecipe.data.metrics import direction
 from autorecipe.recipe import Recipe, dump_yaml
 from autorecipe.results import DatasetInfo, Decision, LRRange, TrainResult
 from autorecipe.search.points import Question
 from autorecipe.search.workbench import RUNGS
-from autorecipe.training.evaluate import direction
 
 
 def question_note(question: Question, info: DatasetInfo, unit: str) -> str:

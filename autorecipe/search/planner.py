@@ -86,7 +86,7 @@ class Prior:
 
 PRIORS = {
     "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0),
-    "table": Prior(width=0.03, depth=0.010, enough=20.0, regularization=0.008, easy=10.0, most=2.5, embedding=0.03),
+    "table": Prior(width=0.03, depth=0.010, enough=30.0, regularization=0.008, easy=10.0, most=2.5, embedding=0.03),
 }
 
 

@@ -159,7 +159,11 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
 
 
 def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
-    """Check the training loop; only a batch that cannot be overfitted stops the search."""
+    """Check the training loop; only a batch that cannot be overfitted stops the search.
+
+    Raises:
+        CheckFailed: that is so, and `--force` was not given.
+    """
     if bench.hardware.kind == "cpu" and bench.budget.timed:
         use_threads(1)  # the baselines' process is at work beside this one
     with phase(bench, "checks"):

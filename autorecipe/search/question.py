@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace as replace_record
 from typing import Any
 
+from autorecipe.data.metrics import direction, gain
 from autorecipe.recipe import Recipe, dump_yaml
 from autorecipe.results import TrainResult
 from autorecipe.rundir import write_text
 from autorecipe.search import studies
 from autorecipe.search.answer import Answer, answer_question
-from autorecipe.search.finish import write_summary
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
+from autorecipe.search.summary import write_summary
 from autorecipe.search.trials import Reading, run_recipe
 from autorecipe.search.tried import (
     Tried,
@@ -28,7 +29,6 @@ from autorecipe.search.tried import (
 )
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, use_shape
 from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.evaluate import direction, gain
 from autorecipe.training.loop import Session
 
 

@@ -94,7 +94,11 @@ def load_settings(run: RunDir) -> Settings:
 
 
 def load_state(run: RunDir) -> State:
-    """What a run has spent; nothing if it was killed before it wrote anything."""
+    """What a run has spent; nothing if it was killed before it wrote anything.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if not run.state.exists():
         return State()
     state = from_dict(State, read_json(run.state), "state.json")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe, to_dict
 from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import append_line, read_lines, write_json
 from autorecipe.search import studies
 from autorecipe.search.trials import curve_rows
 from autorecipe.search.workbench import Workbench
-from autorecipe.training.evaluate import gain
 
 
 @dataclass

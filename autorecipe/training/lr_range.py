@@ -21,7 +21,7 @@ from autorecipe.training.optimizers import set_lr
 
 LOWEST = {"adamw": 1e-5, "sgd": 1e-3}
 HIGHEST = {"adamw": 1.0, "sgd": 10.0}
-PRIOR = {"adamw": {"image": 3e-3, "table": 2e-3}, "sgd": {"image": 0.1, "table": 0.03}}
+PRIOR = {"adamw": {"image": 3e-3, "table": 5e-3}, "sgd": {"image": 0.1, "table": 0.03}}
 """Learning rates that worked on several data sets, for shapes whose curve says nothing."""
 SMOOTHING = 0.85
 DIVERGED = 1.5

@@ -18,6 +18,7 @@ from autorecipe.cli.signals import stop_on_signals
 from autorecipe.errors import CheckFailed, Stopped
 from autorecipe.results import Finding, LRRange
 from autorecipe.rundir import RunDir, write_json
+from autorecipe.search.settings import Settings
 
 NAMES = [name for name, _, _ in COMMANDS]
 
@@ -29,12 +30,9 @@ def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     module.run = RunDir(tmp_path / "run")
     module.act = lambda say, stop: None
 
-    def settings(**facts: Any) -> dict[str, Any]:
-        return facts
-
-    def run_search(given: dict[str, Any], out: Path | None, clock: Any, *, say: Any, stop: Any) -> RunDir:
+    def run_search(given: Settings, out: Path | None, clock: Any, *, say: Any, stop: Any) -> RunDir:
         module.settings, module.out, module.clock = given, out, clock
-        say("start", run=str(module.run.path), dataset=given["source"], budget=given["budget"], resumed=False)
+        say("start", run=str(module.run.path), dataset=given.source, budget=given.budget, resumed=False)
         module.act(say, stop)
         module.run.path.mkdir(exist_ok=True)
         write_json(module.run.summary, {"status": "complete", "metric": "accuracy", "scores": {"test": 0.9}})
@@ -45,13 +43,7 @@ def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         module.more, module.clock = more, clock
         return folder
 
-    def replay_recipe(*args: Any, **options: Any) -> RunDir:
-        module.replayed = (args, options)
-        result: RunDir = module.run
-        return result
-
-    module.Settings, module.run_search, module.resume_run = settings, run_search, resume_run
-    module.replay_recipe = replay_recipe
+    module.run_search, module.resume_run = run_search, resume_run
     monkeypatch.setitem(sys.modules, "autorecipe.search.agent", module)
     return module
 
@@ -113,12 +105,12 @@ def test_search_hands_over_every_option(agent: Any, tmp_path: Path, capsys: pyte
     words += " --max-width 64 --max-depth 4 --max-params 1000 --keep a --keep b --resolution 32 --reserve 0.6 --force"
     words += " --space s.yaml --from r.yaml --storage sqlite:///x.db --drop c --group g --time t --range 0,9"
     assert run([*words.split(), "--out", str(out)]) == 0
-    assert agent.settings == {
-        "source": "d.csv", "target": "y", "task": "regression", "metric": "rmse", "budget": "90s", "seed": 3,
-        "device": "cpu", "threads": 2, "max_width": 64, "max_depth": 4, "max_params": 1000, "keep": ("a", "b"),
-        "resolution": 32, "reserve": 0.6, "force": True, "space": "s.yaml", "from_recipe": "r.yaml",
-        "storage": "sqlite:///x.db", "drop": ("c",), "group": "g", "time": "t", "range": "0,9",
-    }  # fmt: skip
+    assert agent.settings == Settings(
+        source="d.csv", target="y", task="regression", metric="rmse", budget="90s", seed=3,
+        device="cpu", threads=2, max_width=64, max_depth=4, max_params=1000, keep=("a", "b"),
+        resolution=32, reserve=0.6, force=True, space="s.yaml", from_recipe="r.yaml",
+        storage="sqlite:///x.db", drop=("c",), group="g", time="t", range="0,9",
+    )  # fmt: skip
     assert agent.out == out
     assert agent.clock.limit == 90
     assert "accuracy 0.9000 on test" in capsys.readouterr().out
@@ -221,15 +213,15 @@ def test_findings_are_paragraphs_with_what_needs_a_look_first() -> None:
 def test_inspect_repeats_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"{i * 37 % 101},{i % 6},{i % 2},p{i % 9}\n" for i in range(100))
     (tmp_path / "t.csv").write_text("x,day no,good,who\n" + rows)
-    asked = "--target good --keep x --group who"
+    asked = "--target good --keep x --group who --seed 3"
     assert run(["inspect", str(tmp_path / "t.csv"), *asked.split()]) == 0
     text = capsys.readouterr().out
     assert f"t.csv {asked} --budget 10m" in text
     assert "whole groups of 'who'" in text
     assert run(["inspect", str(tmp_path / "t.csv"), "--target", "good", "--time", "day no", "--drop", "who"]) == 0
     assert "--target good --drop who --time 'day no' --budget 10m" in capsys.readouterr().out
-    assert run(["inspect", "digits", "--resolution", "9", "--seed", "3"]) == 0
-    assert "search digits --resolution 9 --seed 3 --budget 10m" in capsys.readouterr().out
+    assert run(["inspect", "digits", "--resolution", "8"]) == 0
+    assert "search digits --resolution 8 --budget 10m" in capsys.readouterr().out
 
 
 def test_inspect_tells_bounds_and_labels_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from autorecipe.search.space import data_fields
 from autorecipe.training.evaluate import USUAL, predicted_values, score
 from autorecipe.training.losses import loss_function
 
-SMALL = {"budget": "12epochs", "max_width": 64, "max_depth": 3}
+SMALL = {"budget": "24epochs", "max_width": 64, "max_depth": 3}
 
 
 def example(kind, count=260):

@@ -99,14 +99,16 @@ def test_the_name_of_the_file_in_any_case_and_another_column(labelled):
         read(labelled(text, folder="b"), target="kid")
 
 
-def test_latin_1_is_read_and_said(labelled):
-    raw = read(labelled(("filename,label\n" + rows(labels=("Bär", "Kuh"))).encode("latin-1")))
-    assert set(raw.targets) == {"Bär", "Kuh"}
+@pytest.mark.parametrize(("odd", "name"), [("ä€", "Windows-1252"), ("ä\x81", "Latin-1")])
+def test_other_encodings_are_read_and_said_as_for_tables(labelled, odd, name):
+    encoding = "cp1252" if name == "Windows-1252" else "latin-1"
+    raw = read(labelled(("filename,label\n" + rows(labels=(f"B{odd}r", "Kuh"))).encode(encoding)))
+    assert set(raw.targets) == {f"B{odd}r", "Kuh"}
     (finding,) = found(raw, "encoding")
     assert finding.warn
     assert "line 2" in finding.found
     assert "0xe4" in finding.found
-    assert "Latin-1" in finding.done
+    assert name in finding.done
 
 
 def test_names_with_commas_quotes_and_accents(tmp_path):

@@ -5,8 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from autorecipe.data import ReadOptions, load_dataset, modality
 from autorecipe.data.table.encode import smooth_clip
@@ -345,36 +343,6 @@ def test_two_columns_of_one_name_are_refused():
     frame.columns = ["a", "a", "b", "kind"]
     with pytest.raises(InputError, match="column 'a' more than once"):
         load(frame, target="kind")
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    numbers=st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)), min_size=12, max_size=40),
-    words=st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=12, max_size=40),
-    data=st.data(),
-)
-def test_any_values_encode_to_finite_numbers_and_known_codes_row_by_row(numbers, words, data):
-    rows = min(len(numbers), len(words))
-    frame = pd.DataFrame(
-        {
-            "n": pd.Series(numbers[:rows], dtype=float),
-            "w": pd.Series(words[:rows], dtype=object),
-            "sure": np.arange(rows) % 4,
-            "target": np.arange(rows) % 2,
-        }
-    )
-    dataset = load(frame)
-    values, codes = dataset.inputs
-    assert torch.isfinite(values).all()
-    assert values.abs().max() <= 3
-    for column, cardinality in zip(codes.T, dataset.info.cardinalities, strict=True):
-        assert 0 <= column.min() <= column.max() < cardinality
-    # An encoded row depends on nothing but itself, also after the preprocessing went through JSON.
-    row = data.draw(st.integers(0, rows - 1))
-    preprocess = json.loads(json.dumps(dataset.preprocess))
-    alone = TABLE.encode(frame.iloc[[row]], preprocess)
-    assert torch.equal(alone[0][0], values[row])
-    assert torch.equal(alone[1][0], codes[row])
 
 
 def test_huge_and_tiny_numbers_overflow_nothing():

@@ -262,6 +262,7 @@ def test_further_columns_are_ignored_with_a_warning_but_for_the_target():
 
 
 KINDS = {
+    "float": st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True)),
     "number": st.one_of(st.none(), st.floats(allow_nan=True), st.sampled_from(["3", "1,234", "$5", "12%", "?", "x"])),
     "date": st.one_of(st.none(), st.dates().map(str), st.datetimes().map(str)),
     "truth": st.sampled_from(["yes", "No", "", None, "true", 1]),
@@ -276,9 +277,8 @@ KINDS = {
 @given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), rows=st.integers(30, 60))
 def test_rows_encode_alone_as_together_and_always_finite(data, kind, rows):
     cells = data.draw(st.lists(KINDS[kind], min_size=rows, max_size=rows))
-    frame = pd.DataFrame(
-        {"c": pd.Series(cells, dtype=object), "sure": np.arange(rows) % 4, "kind": np.arange(rows) % 2}
-    )
+    column = pd.Series(cells, dtype=float if kind == "float" else object)
+    frame = pd.DataFrame({"c": column, "sure": np.arange(rows) % 4, "kind": np.arange(rows) % 2})
     dataset = load(frame)
     values, codes = dataset.inputs
     assert torch.isfinite(values).all()

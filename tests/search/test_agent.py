@@ -10,12 +10,13 @@ from autorecipe.clock import parse_budget, start_clock
 from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
-from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_text
 from autorecipe.search import question, trials
-from autorecipe.search.finish import final_splits, keeps_confirm
+from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
+from autorecipe.search.summary import keeps_confirm
 from autorecipe.training.loop import Diverged, OutOfMemory
 
 SMALL = {"budget": "100epochs", "max_width": 128, "max_depth": 3}
@@ -323,7 +324,7 @@ def test_it_starts_from_a_recipe(searched, tmp_path):
     first = searched("first", budget="6epochs", max_width=64)
     recipe = replace(load_recipe(first.run.recipe), {"network.width": 32, "network.blocks": [{"width": 32}] * 2})
     write_text(tmp_path / "mine.yaml", dump_yaml(recipe))
-    found = searched("second", budget="6epochs", max_width=32, from_recipe=str(tmp_path / "mine.yaml"))
+    found = searched("second", budget="40epochs", max_width=32, from_recipe=str(tmp_path / "mine.yaml"))
     network = found.run.load_recipe(read_json(found.run.decisions)[0]["incumbent"]).network
     assert network.width == 32
     assert [b.width for b in network.blocks] == [32, 32]
@@ -444,7 +445,7 @@ def test_what_the_final_model_trains_on(task, ordered, confirm, wanted):
     bench = SimpleNamespace(dataset=SimpleNamespace(splits=splits, info=SimpleNamespace(task=task)))
     assert final_splits(bench) == wanted
     assert splits.rows(wanted).tolist() == [*range(6), *(range(6, 6 + confirm) if "confirm" in wanted else ())]
-    recipe = replace(Recipe(), {"training.train_on": wanted})
+    recipe = load_yaml(dump_yaml(replace(Recipe(), {"training.train_on": wanted})))
     assert keeps_confirm(bench, recipe) == (confirm > 0 and "confirm" not in wanted)
 
 

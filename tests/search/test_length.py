@@ -21,7 +21,7 @@ def result(score, loss):
 def chosen(monkeypatch):
     """The steps that are chosen, and those that were tried, when runs of so many steps have these scores and losses."""
 
-    def choose(outcomes, planned=10_000, metric="accuracy", examples=1000):
+    def choose(outcomes, planned=20_000, metric="accuracy", examples=1000):
         tried = []
 
         def trained(bench, incumbent, steps, shape):
@@ -46,7 +46,7 @@ def test_while_longer_is_better_all_the_time_is_used(chosen):
     steps, tried = chosen(lambda steps: result(1 - 1 / steps, 1 / steps))
     assert steps is None
     assert tried == [400, 1600]
-    assert sum(tried) <= length.SHARE * 10_000
+    assert sum(tried) <= length.SHARE * 20_000
 
 
 def test_overfitting_ends_it(chosen):

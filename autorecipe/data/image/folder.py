@@ -10,8 +10,8 @@ import numpy as np
 from autorecipe.data.image.labelled import File, named_files
 from autorecipe.data.image.labels import NAME, label_file, names_files
 from autorecipe.data.image.walk import holds_image, is_hidden, look
-from autorecipe.data.sources import SPLITS
-from autorecipe.errors import InputError
+from autorecipe.data.modality import SPLIT_NAMES
+from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
 
 _ORDER = {"train": 0, "": 0, "val": 1, "test": 2}
@@ -79,7 +79,7 @@ def split_folders(folder: Path) -> dict[Path, str]:
 
     A folder `train` with images right in it is a class like any other.
     """
-    found = {path: SPLITS[path.name.lower()] for path in _subfolders(folder) if path.name.lower() in SPLITS}
+    found = {path: SPLIT_NAMES[path.name.lower()] for path in _subfolders(folder) if path.name.lower() in SPLIT_NAMES}
     if not any(split == "train" and (label_file(path) or class_folders(path)) for path, split in found.items()):
         return {}
     return found
@@ -87,7 +87,7 @@ def split_folders(folder: Path) -> dict[Path, str]:
 
 def _check_train(root: Path, splits: dict[Path, str]) -> None:
     """Refuse an empty train folder beside a filled one of another split, which would be taken for a class."""
-    named = {path: SPLITS[path.name.lower()] for path in _subfolders(root) if path.name.lower() in SPLITS}
+    named = {path: SPLIT_NAMES[path.name.lower()] for path in _subfolders(root) if path.name.lower() in SPLIT_NAMES}
     empty = [path for path, split in named.items() if split == "train" and not holds_image(path)]
     filled = [path for path, split in named.items() if split != "train" and class_folders(path)]
     if not splits and empty and filled:
@@ -189,8 +189,7 @@ def _class_files(place: Path) -> tuple[list[File], list[Finding]]:
 
 def _some(kind: str, names: Iterable[str], what: str, done: str, warn: bool = False) -> list[Finding]:
     names = list(names)
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [Finding(kind, f"{what}: {len(names):,} ({shown})", done, warn=warn)] if names else []
+    return [Finding(kind, f"{what}: {len(names):,} ({listed(names, 3, '')})", done, warn=warn)] if names else []
 
 
 def _ignored(path: Path, why: str) -> Finding:
@@ -205,7 +204,7 @@ def _labelled(folder: Path) -> str:
 
 def _given_by_folder(names: list[str]) -> list[str]:
     """Splits by the first folder of each name, if it is a split's for all of them."""
-    splits = [SPLITS.get(name.split("/")[0].lower(), "") if "/" in name else "" for name in names]
+    splits = [SPLIT_NAMES.get(name.split("/")[0].lower(), "") if "/" in name else "" for name in names]
     return splits if all(splits) and "train" in splits else [""] * len(names)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from autorecipe.data.image.labels import LabelRows, read_rows
 from autorecipe.data.image.walk import Tree, look
 from autorecipe.data.tasks import ROWS_A_CLASS, SEPARATOR, Target, infer_target, label_target, split_labels
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
 
 File = tuple[str, int, int, str]
@@ -52,8 +52,7 @@ def named_files(path: Path, target: str | None) -> tuple[list[File], str, list[F
     taken = {name for name, _, _, _ in files}
     spare = [name for name, _, _ in tree.images if name not in taken]
     if spare:
-        more = ", ..." if len(spare) > 3 else ""
-        text = f"images that {path.name} does not name: {len(spare):,} ({', '.join(spare[:3])}{more})"
+        text = f"images that {path.name} does not name: {len(spare):,} ({listed(spare, 3, '')})"
         findings.append(Finding("unlabelled_images", text, "they were left out"))
     return files, rows.column, findings
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autorecipe.data.table.delimited import legacy_encoding, not_utf8
 from autorecipe.data.tasks import SEPARATOR
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 from autorecipe.results import Finding
 
 NAME = "labels.csv"
@@ -60,7 +61,7 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
     """Read a label file: a header with `filename` and `label` in any case and order, then a row for each image.
 
     Args:
-        path: commas, semicolons or tabs between the fields; UTF-8, UTF-16 with its mark, or else Latin-1.
+        path: commas, semicolons or tabs between the fields; UTF-8, UTF-16 with its mark, or else as tables are read.
         target: another column to take the labels from.
 
     Raises:
@@ -76,8 +77,8 @@ def read_rows(path: Path, target: str | None = None) -> LabelRows:
     assert file_column is not None
     rest = [name for i, name in enumerate(header) if i not in (file_column, label_column) and name]
     if rest:
-        shown = ", ".join(f"'{name}'" for name in rest[:5]) + (", ..." if len(rest) > 5 else "")
-        findings.append(Finding("other_columns", f"{path.name} has further columns: {shown}", "they were left out"))
+        text = f"{path.name} has further columns: {listed(rest)}"
+        findings.append(Finding("other_columns", text, "they were left out"))
     found = []
     for line, fields in rows:
         if len(fields) < len(header) or any(fields[len(header) :]):
@@ -110,10 +111,10 @@ def _text(data: bytes, path: Path) -> tuple[str, list[Finding]]:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            where = f"{path.name} is not UTF-8 at line {line:,}, byte {error.start:,}: 0x{data[error.start]:02x}"
-            convert = f"iconv -f ENCODING -t UTF-8 {path.name} converts it"
-            text = data.decode("latin-1")
-            found.append(Finding("encoding", where, "it was read as Latin-1", convert, warn=True))
+            encoding = legacy_encoding(data)
+            text = data.decode(encoding)
+            odd = f"byte 0x{data[error.start]:02x} in line {line:,}"
+            found.append(not_utf8(path.name, odd, encoding, text.splitlines()))
     if "\0" in text:
         raise InputError(f"{path} is no text: it holds zero bytes; give a CSV file with the columns filename,label")
     return text, found

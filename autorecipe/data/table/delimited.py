@@ -17,14 +17,14 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
 
 if TYPE_CHECKING:
@@ -139,27 +139,35 @@ def _encoding(path: Path) -> tuple[str, list[Finding]]:
             if _CONTROL.search(chunk):
                 raise InputError(f"{path} is no text: it is not UTF-8 ({odd}) and holds control characters. {_WANTED}")
             high.update(chunk)
+    encoding = legacy_encoding(high)
+    with _bytes(path) as file, io.TextIOWrapper(file, encoding=encoding) as text:
+        return encoding, [not_utf8(path.name, odd, encoding, text)]
+
+
+def legacy_encoding(data: Iterable[int]) -> str:
+    """The encoding of text that is not UTF-8, by the bytes that occur in it."""
     # Five bytes mean nothing in Windows-1252; Latin-1 knows every byte.
-    encoding = "latin-1" if high & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "cp1252"
-    name = "Latin-1" if encoding == "latin-1" else "Windows-1252"
-    found = Finding(
+    return "latin-1" if {0x81, 0x8D, 0x8F, 0x90, 0x9D} & set(data) else "cp1252"
+
+
+def not_utf8(name: str, odd: str, encoding: str, lines: Iterable[str]) -> Finding:
+    """The finding on a file that is not UTF-8, with its first word that is not ASCII as it is read.
+
+    Args:
+        name: of the file.
+        odd: the byte that shows it, and its line.
+        encoding: what it is read as.
+        lines: of the file, so read.
+    """
+    words = (match.group()[:20] for line in lines if (match := re.search(r"\w*[^\x00-\x7f]+\w*", line)))
+    shown = {"latin-1": "Latin-1", "cp1252": "Windows-1252"}[encoding]
+    return Finding(
         "encoding",
-        f"{path.name} is not UTF-8 ({odd})",
-        f"it is read as {name}, with words such as '{_odd_word(path, encoding)}'",
-        f"iconv -f ITS-ENCODING -t UTF-8 {path.name} > utf8-{path.name}",
+        f"{name} is not UTF-8 ({odd})",
+        f"it is read as {shown}, with words such as '{next(words, '')}'",
+        f"iconv -f ITS-ENCODING -t UTF-8 {name} > utf8-{name}",
         warn=True,
     )
-    return encoding, [found]
-
-
-def _odd_word(path: Path, encoding: str) -> str:
-    """The first word of the file that is not ASCII, as it is read."""
-    with _bytes(path) as file, io.TextIOWrapper(file, encoding=encoding) as text:
-        for line in text:
-            word = re.search(r"\w*[^\x00-\x7f]+\w*", line)
-            if word:
-                return word.group()[:20]
-    return ""
 
 
 def _by_beginning(path: Path, chunk: bytes) -> str:
@@ -317,4 +325,4 @@ def _refuse_ragged(path: Path, layout: Layout) -> None:
 
 
 def _shown(names: list[str]) -> str:
-    return ", ".join(f"'{name[:40]}'" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    return listed([name[:40] for name in names])

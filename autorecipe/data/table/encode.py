@@ -9,7 +9,7 @@ import torch
 from autorecipe.data.table.cells import NOT_A_VALUE, as_codes, as_numbers, as_truth, factorize
 from autorecipe.data.table.dates import as_dates, date_parts
 from autorecipe.data.table.words import text_features
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 
 _SCALED = {"name": str, "median": (int, float), "scale": (int, float), "missing": bool}
 _KEYS: dict[str, dict[str, Any]] = {
@@ -106,10 +106,9 @@ def _check_columns(frame: pd.DataFrame, preprocess: dict[str, Any]) -> None:
     if len(lacking) == 1:
         near = did_you_mean(lacking[0], [name for name in map(str, frame.columns) if name not in needed])
         raise InputError(f"the table has no column '{lacking[0]}', which the model needs: {near}")
-    shown = ", ".join(f"'{name}'" for name in lacking[:8]) + (", ..." if len(lacking) > 8 else "")
     raise InputError(
-        f"the table has none of {len(lacking)} columns that the model needs: {shown}; "
-        f"it has: {', '.join(map(str, frame.columns[:8]))}{', ...' if len(frame.columns) > 8 else ''}"
+        f"the table has none of {len(lacking)} columns that the model needs: {listed(lacking, 8)}; "
+        f"it has: {listed(list(map(str, frame.columns)), 8, '')}"
     )
 
 

@@ -11,6 +11,7 @@ from autorecipe.data.modality import Raw, Splits
 from autorecipe.data.table.cells import HUGE, NOT_A_VALUE, as_numbers, factorize
 from autorecipe.data.table.clocks import CLOCK_PARTS
 from autorecipe.data.table.leaks import find_leaks
+from autorecipe.errors import listed
 from autorecipe.results import Finding
 
 MOST_ROWS = 20_000
@@ -72,12 +73,10 @@ def dropped_columns(dropped: Sequence[dict[str, str]]) -> list[Finding]:
             continue
         keep = "" if kind in ("constant", "asked") else "--keep"
         if kind == "asked" or (len(alike) > 3 and kind in _DROPPED):
-            shown = ", ".join(f"'{column['name']}'" for column in alike[:8]) + (", ..." if len(alike) > 8 else "")
             what = f"{len(alike):,} columns have {_DROPPED[kind]}" if kind in _DROPPED else "--drop names columns"
             names = [column["name"] for column in alike]
-            found.append(
-                Finding(f"{kind}_column", f"{what}: {shown}", "they were dropped", option(keep, names) if keep else "")
-            )
+            text = f"{what}: {listed(names, 8)}"
+            found.append(Finding(f"{kind}_column", text, "they were dropped", option(keep, names) if keep else ""))
             continue
         found += [
             Finding(
@@ -108,7 +107,7 @@ def _kinds(train: pd.DataFrame, columns: dict[str, list[dict[str, Any]]]) -> lis
             odd = [t for t, number in zip(texts, known, strict=True) if not number and t.lower() not in NOT_A_VALUE]
             if odd:
                 rows = int(series.astype(str).str.strip().isin(odd).sum())
-                shown = ", ".join(f"'{text[:20]}'" for text in odd[:3]) + (", ..." if len(odd) > 3 else "")
+                shown = listed([text[:20] for text in odd], 3)
                 what = f"column '{name}' holds numbers, and in {rows:,} of {len(series):,} training rows {shown}"
                 found.append(Finding("odd_cells", what, "these cells count as missing"))
         elif entry["kind"] == "date":

@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorecipe.data.sources import SPLITS
+from autorecipe.data.modality import SPLIT_NAMES
 from autorecipe.data.table.delimited import read_delimited
-from autorecipe.errors import InputError
+from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def table_files(path: Path) -> list[tuple[Path, str]]:
     if not path.is_dir():
         return []
     files = sorted(file for file in path.iterdir() if file.is_file() and is_table(file))
-    found = [(file, SPLITS[stem]) for file in files if (stem := file.name.split(".")[0].lower()) in SPLITS]
+    found = [(file, SPLIT_NAMES[stem]) for file in files if (stem := file.name.split(".")[0].lower()) in SPLIT_NAMES]
     if not any(split == "train" for _, split in found):
         return [(files[0], "")] if len(files) == 1 else []
     splits = [split for _, split in found]
@@ -75,9 +75,9 @@ def with_text_names(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         raise InputError(f"{where} has {len(names)} columns and {len(frame)} rows; there is nothing to read; give rows")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        shown = ", ".join(f"'{name}'" for name in twice[:5]) + (", ..." if len(twice) > 5 else "")
         raise InputError(
-            f"{where} has the column{'s' * (len(twice) > 1)} {shown} more than once; give each column a name of its own"
+            f"{where} has the column{'s' * (len(twice) > 1)} {listed(twice)} more than once; give each column a name "
+            "of its own"
         )
     frame = frame.reset_index(drop=True)
     frame.columns = names

@@ -22,7 +22,7 @@ from autorecipe.data.table.targets import (
     time_values,
 )
 from autorecipe.data.tasks import Target, infer_target
-from autorecipe.errors import InputError, InputWarning, did_you_mean
+from autorecipe.errors import InputError, InputWarning, did_you_mean, listed
 from autorecipe.results import Finding
 
 
@@ -55,8 +55,8 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     if several:
         task = Target("multilabel", f"{len(labels)} columns are the target", values, tuple(labels))
     else:
-        listed = isinstance(frame[target].dtype, pd.CategoricalDtype)
-        task = infer_target(values, options.task, target, f"'{target}' is a column of categories" if listed else "")
+        categories = isinstance(frame[target].dtype, pd.CategoricalDtype)
+        task = infer_target(values, options.task, target, f"'{target}' is a column of categories" if categories else "")
     groups = None
     if options.group is not None:
         groups = np.unique(factorize(frame[options.group])[0], return_inverse=True)[1].reshape(-1)
@@ -146,7 +146,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
             if X.shape[1] != len(columns):
                 raise InputError(
                     f"the array has {X.shape[1]} columns, but the model was trained on {len(columns)}: "
-                    f"{', '.join(columns[:8])}{', ...' if len(columns) > 8 else ''}"
+                    f"{listed(columns, 8, '')}"
                 )
             X = _frame_of_array(X, columns)
         frame = with_text_names(X, "the DataFrame")
@@ -154,13 +154,12 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     expected = {*preprocess["inputs"], preprocess["target"], *labels}
     extra = [name for name in frame.columns if name not in expected]
     if extra:
-        shown = ", ".join(f"'{name}'" for name in extra[:5]) + (", ..." if len(extra) > 5 else "")
         were = (
             "column was not there in training and is"
             if len(extra) == 1
             else "columns were not there in training and are"
         )
-        warnings.warn(f"{len(extra)} {were} ignored: {shown}", InputWarning, stacklevel=2)
+        warnings.warn(f"{len(extra)} {were} ignored: {listed(extra)}", InputWarning, stacklevel=2)
     return list(map(str, range(len(frame)))), frame
 
 

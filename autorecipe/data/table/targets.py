@@ -7,7 +7,7 @@ from autorecipe.data.table.cells import as_numbers, as_truth, factorize
 from autorecipe.data.table.dates import as_dates, date_parts
 from autorecipe.data.table.kinds import column_kind, looks_numeric, number_mark
 from autorecipe.data.tasks import join_flags
-from autorecipe.errors import InputError, did_you_mean
+from autorecipe.errors import InputError, did_you_mean, listed
 from autorecipe.results import Finding
 
 USUAL_TARGETS = ("target", "label", "class", "y")
@@ -20,7 +20,7 @@ def choose_target(frame: pd.DataFrame, wanted: str | None, where: str, findings:
         InputError: it is no column, or none has a usual name.
     """
     columns = list(frame.columns)
-    shown = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
+    shown = listed(columns, 12, "")
     if wanted is not None:
         for name in target_columns(frame, wanted):
             if name not in columns:

@@ -1,0 +1,128 @@
+"""The model on disk: loaded again, scored in one pass over test, and told in `summary.json`."""
+
+import platform
+from collections.abc import Mapping
+
+import torch
+
+from autorecipe import __version__
+from autorecipe.data.metrics import direction
+from autorecipe.networks import build, num_params
+from autorecipe.recipe import Recipe
+from autorecipe.rundir import read_json, write_json
+from autorecipe.search.baselines import Baseline
+from autorecipe.search.workbench import Workbench, describe, phase
+from autorecipe.training.checkpoint import load_weights, sha256
+from autorecipe.training.evaluate import all_scores, predict, score
+
+
+def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
+    """The model on disk, on the device."""
+    model = build(recipe.network, recipe.regularization, bench.dataset.info, 0)
+    load_weights(model, bench.run.weights)
+    model = model.to(bench.hardware.device)
+    return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model
+
+
+def keeps_confirm(bench: Workbench, recipe: Recipe) -> bool:
+    """Whether there is a confirm split that a recipe does not train on."""
+    return len(bench.dataset.splits.confirm) > 0 and "confirm" not in recipe.training.train_on
+
+
+def score_saved(
+    bench: Workbench,
+    recipe: Recipe,
+    baselines: list[Baseline],
+    search: float | None,
+    confirm: float | None,
+    status: str,
+) -> None:
+    """The one pass over test: the saved weights, loaded again, and the baselines; then the summary."""
+    info, splits = bench.dataset.info, bench.dataset.splits
+    targets = bench.dataset.targets.numpy()
+    with phase(bench, "test"):
+        model = load_model(bench, recipe)
+        if keeps_confirm(bench, recipe):
+            outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
+            confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
+        bench.state.test_reads += 1
+        outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
+        said = recipe.finish.thresholds
+        metrics = all_scores(targets[splits.test], outputs, info, said)
+        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info, said))
+        named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
+    scores = {"search": search, "confirm": confirm, "test": test}
+    write_summary(bench, recipe, status, scores, metrics, named)
+    bench.heartbeat()
+    bench.say(
+        "result",
+        status=status,
+        scores=scores,
+        metrics=metrics,
+        baselines=named,
+        path=str(bench.run.path),
+        metric=info.metric,
+    )
+
+
+def write_summary(
+    bench: Workbench,
+    recipe: Recipe,
+    status: str,
+    scores: Mapping[str, float | None],
+    metrics: Mapping[str, float] | None = None,
+    baselines: Mapping[str, float] | None = None,
+) -> None:
+    """Write `summary.json`: the result so far."""
+    info = bench.dataset.info
+    write_json(
+        bench.run.summary,
+        {
+            "format": 1,
+            "status": status,
+            "name": bench.run.name,
+            "dataset": info.name,
+            "task": info.task,
+            "metric": info.metric,
+            "direction": direction(info.metric),
+            "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
+            "confirm_kind": _confirm_kind(bench, recipe),
+            "metrics": {"test": dict(metrics or {})},
+            "baselines": dict(baselines or {}),
+            "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
+            "network": describe(recipe.network),
+            "num_params": num_params(build(recipe.network, recipe.regularization, info, 0)),
+            "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
+            "recipe_digest": recipe.digest,
+            "data_digest": info.digest,
+            "environment": environment(bench),
+            "budget": {
+                "given": bench.budget.given,
+                "seconds": bench.budget.seconds,
+                "epochs": bench.budget.epochs,
+                "spent_seconds": round(bench.clock.spent(), 3),
+                "spent_epochs": round(bench.state.spent_epochs, 3),
+                "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
+            },
+            "test_reads": bench.state.test_reads,
+        },
+    )
+
+
+def _confirm_kind(bench: Workbench, recipe: Recipe) -> str:
+    """What the confirm score was measured on."""
+    if bench.dataset.info.cross_validated:
+        return "cross-validated"
+    return "held out" if keeps_confirm(bench, recipe) else "held out in the search, then trained on"
+
+
+def environment(bench: Workbench) -> dict[str, str]:
+    """Versions and the machine, for whoever compares two runs."""
+    return {
+        "autorecipe": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(bench.hardware.device),
+        "threads": str(bench.hardware.threads),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
