@@ -88,6 +88,12 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         if labels:
             reason = f"y has {len(labels)} columns of 0 and 1"
             raw = replace(raw, facts={**raw.facts, "classes": labels, "task_reason": reason})
+        if len(set(raw.targets.tolist())) < 2:
+            have = f"have the same labels, '{raw.targets[0]}'" if raw.targets[0] else "have no label"
+            raise InputError(
+                f"all {len(raw.targets):,} examples of '{raw.name}' {have}; there is nothing to learn. Choose other "
+                "labels, or add examples with others"
+            )
         strata = label_strata(raw.targets)
     splits = make_splits(strata, raw.given, task, options.seed, raw.groups, raw.times)
     unseen = _check_splits(raw, splits, task)
@@ -223,11 +229,13 @@ def _metric(raw: Raw, splits: Splits, wanted: str, counts: tuple[int, ...]) -> t
 
 def _target_scale(raw: Raw, splits: Splits, metric: str, options: ReadOptions) -> tuple[TargetScale, list[Finding]]:
     task = str(raw.facts["task"])
-    check_range(options.range, raw.targets, task)
+    held_out = raw.targets[np.concatenate([splits.val, splits.confirm])]
+    # Test is left out, as where bounds are found: or the recipe of such a run could not be replayed.
+    check_range(options.range, np.concatenate([raw.targets[splits.train], held_out]), task)
     if task != "regression":
         return TargetScale(), []
     check_targets(metric, raw.targets)
-    return choose_scale(raw.targets[splits.train], metric, options.range)
+    return choose_scale(raw.targets[splits.train], metric, options.range, held_out)
 
 
 def _targets(raw: Raw, task: str, classes: tuple[str, ...], scale: TargetScale) -> torch.Tensor:

@@ -79,8 +79,8 @@ METRICS: dict[str, Metric] = {
     "mean_absolute_percentage_error": Metric(_VALUES, higher=False, best=0.0, relative=True),
     "median_absolute_error": Metric(_VALUES, higher=False, best=0.0, relative=True),
     "max_error": Metric(_VALUES, higher=False, best=0.0),
-    "mean_poisson_deviance": Metric(_VALUES, higher=False, best=0.0, lowest=0.0, relative=True),
-    "mean_gamma_deviance": Metric(_VALUES, higher=False, best=0.0, lowest=1e-300, relative=True),
+    "mean_poisson_deviance": Metric(_VALUES, higher=False, best=0.0, lowest=0.0),
+    "mean_gamma_deviance": Metric(_VALUES, higher=False, best=0.0, lowest=1e-300),
     "explained_variance": Metric(_VALUES),
     "d2_absolute_error_score": Metric(_VALUES, relative=True),
 }

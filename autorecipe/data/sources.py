@@ -18,16 +18,6 @@ BUNDLED: dict[str, str] = {
     "diabetes": "table",
 }
 """Data sets that come with scikit-learn, and the modality of each."""
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""What a folder or file is named, in small letters, and the split that it holds."""
 
 
 def path_of(source: Source) -> Path | None:

@@ -25,6 +25,7 @@ MOST_MARKS = 101
 """A rating has at most so many distinct values, such as 1.0, 1.1, ..., 10.0."""
 ZEROS = 0.1
 """Share of exact zeros that is worth saying."""
+_NONE = np.zeros(0)
 
 
 def to_scale(values: np.ndarray, scale: TargetScale) -> np.ndarray:
@@ -44,20 +45,26 @@ def from_scale(values: np.ndarray, scale: TargetScale) -> np.ndarray:
     return np.asarray(values)
 
 
-def choose_scale(values: np.ndarray, metric: str, asked: str) -> tuple[TargetScale, list[Finding]]:
+def choose_scale(
+    values: np.ndarray, metric: str, asked: str, held_out: np.ndarray = _NONE
+) -> tuple[TargetScale, list[Finding]]:
     """The scale of the targets of train, and what is said about it.
 
     Args:
         values: finite float64 [N], training targets alone.
         metric: the metric decides what is to be estimated: the mean, or the median.
         asked: the user's bounds `LO,HI`, or `none`, or `auto`: found from the targets.
+        held_out: targets of val and confirm; no bound is found that one of them, maybe a later one, is beyond.
 
     Raises:
         InputError: the user's bounds are no bounds.
     """
-    zeros = _zeros(values)
+    positive = bool(values.min() >= 0 and held_out.min(initial=0.0) >= 0)
+    zeros = _zeros(values, positive)
     found, scale = [*zeros], TargetScale()
     bounds = _usual_bounds(values) if asked == "auto" else parse_range(asked)
+    if bounds is not None and np.any((held_out < bounds[0]) | (held_out > bounds[1])):
+        bounds = None
     if bounds is not None:
         low, high = (float(bound) for bound in bounds)
         scale = TargetScale(low=low, high=high, link="sigmoid")
@@ -70,13 +77,16 @@ def choose_scale(values: np.ndarray, metric: str, asked: str) -> tuple[TargetSca
                 "--range none, or --range LO,HI" if asked == "auto" else "",
             )
         )
-    elif METRICS[metric].lowest == 0 and METRICS[metric].relative:
+    elif METRICS[metric].lowest is not None and METRICS[metric].relative:
         scale = TargetScale(log_unit=1.0, low=0.0)
         found.append(Finding("log_target", f"the metric '{metric}' compares logs", "log(1 + y) is trained on"))
+    elif METRICS[metric].lowest is not None and values.mean() > 0:
+        scale = TargetScale(low=0.0, link="exp")
+        found.append(Finding("positive_target", f"the metric '{metric}' asks for a mean above 0", _exponential(metric)))
     elif len(values) >= ENOUGH and tail(values) > 1:
-        scale, said = _heavy(values, metric)
+        scale, said = _heavy(values, metric, positive)
         found.append(said)
-    if zeros and values.min() >= 0 and scale.low is None:
+    if zeros and positive and scale.low is None:
         scale = replace(scale, low=0.0)
     trained = to_scale(values, scale)
     return replace(scale, mean=float(trained.mean()), std=float(trained.std()) or 1.0), found
@@ -97,11 +107,10 @@ def log_unit(values: np.ndarray) -> float:
     return float(np.median(sizes)) / 10 if len(sizes) else 1.0
 
 
-def _heavy(values: np.ndarray, metric: str) -> tuple[TargetScale, Finding]:
+def _heavy(values: np.ndarray, metric: str, positive: bool) -> tuple[TargetScale, Finding]:
     """Heavy tails: a log link where the mean is wanted, logs where the median is."""
     middle, most = (float(q) for q in np.quantile(values, (0.5, 0.99)))
     text = f"the targets have a heavy tail: median {middle:.4g}, 1 % of them above {most:.4g}"
-    positive = bool(values.min() >= 0)
     if METRICS[metric].relative:
         scale = TargetScale(log_unit=log_unit(values), low=0.0 if positive else None)
         if tail(to_scale(values, scale)) < tail(values) / 2:
@@ -110,16 +119,20 @@ def _heavy(values: np.ndarray, metric: str) -> tuple[TargetScale, Finding]:
             )
             return scale, Finding("heavy_tail", text, done, "--metric rmse estimates the mean")
     elif positive:
-        done = (
-            "the network ends with an exponential, trained by the Poisson deviance: it estimates the mean, as "
-            f"{metric} asks, and nothing below 0"
-        )
-        return TargetScale(low=0.0, link="exp"), Finding("heavy_tail", text, done, "--metric mae estimates the median")
+        scale = TargetScale(low=0.0, link="exp")
+        return scale, Finding("heavy_tail", text, _exponential(metric), "--metric mae estimates the median")
     done = "they are trained on as they are: some are below 0" if not positive else "they are trained on as they are"
     return TargetScale(), Finding("heavy_tail", text, done)
 
 
-def _zeros(values: np.ndarray) -> list[Finding]:
+def _exponential(metric: str) -> str:
+    return (
+        "the network ends with an exponential, trained by the Poisson deviance: it estimates the mean, as "
+        f"{metric} asks, and nothing below 0"
+    )
+
+
+def _zeros(values: np.ndarray, positive: bool) -> list[Finding]:
     share = float(np.mean(values == 0))
     rest = values[values != 0]
     if len(values) < ENOUGH or not ZEROS <= share < 1 or len(np.unique(rest)) < 20:
@@ -128,7 +141,7 @@ def _zeros(values: np.ndarray) -> list[Finding]:
         Finding(
             "zero_inflated",
             f"{share:.0%} of the targets are exactly 0, the others {rest.min():g} to {rest.max():g}",
-            "one network predicts both" + (", and nothing below 0" if rest.min() > 0 else ""),
+            "one network predicts both" + (", and nothing below 0" if positive else ""),
             "a column that says whether it is 0 is a task of its own: --target COL",
         )
     ]
@@ -162,7 +175,7 @@ def parse_range(text: str) -> tuple[float, float] | None:
     except ValueError:
         raise InputError(f"--range {text}: give two numbers, such as --range 0,10, or none") from None
     if not -np.inf < low < high < np.inf:
-        raise InputError(f"--range {text}: the lower bound must be below the upper one")
+        raise InputError(f"--range {text}: the lower bound must be below the upper one, such as --range 0,10")
     return low, high
 
 

@@ -140,6 +140,7 @@ def resume_run(
                     f"the run's budget is '{budget.given}'; give more of the same kind, not '{more.given}'"
                 )
             budget = add_budget(budget, more, state, finished)
+            state.finish_steps = None  # asked of a shorter finish, and maybe of another network
             settings = replace_record(settings, budget=budget.given)
             write_json(run.settings, {"format": 1, **to_dict(settings)})
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)

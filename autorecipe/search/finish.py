@@ -9,10 +9,11 @@ from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import write_text
+from autorecipe.search.length import counts_steps
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, use_shape
-from autorecipe.training.checkpoint import load_session, save_session, save_weights
+from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -81,10 +82,12 @@ def run_finish(
         steps = max(1, int(limit / shape.step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
-    # A short finish counts its steps, if there is time for many more of them; the clock drives any other.
-    counted = most_steps is not None and most_steps < 0.5 * steps
-    if most_steps is not None and counted:
-        steps, limit = most_steps, None
+    counted = False
+    if most_steps is not None:
+        begun = saved_steps(bench.run.checkpoint, replace(final, {"training.steps": most_steps}).digest)
+        counted = counts_steps(most_steps, begun, steps)
+        if counted:
+            steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape)
     session = start_session(final, bench.data, bench.hardware)
@@ -181,15 +184,18 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
 
 
 def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
-    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the search's best."""
+    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the one on disk.
+
+    Where there are no examples that neither has seen, the one that was trained for longer is kept.
+    """
     if session.step < 1 or session.seconds <= 0:
         return
     save_session(session, bench.run.checkpoint)
     confirm = bench.dataset.splits.confirm
-    if keeps_confirm(bench, recipe) and bench.run.weights.exists():
+    old_recipe = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
+    if old_recipe is not None and keeps_confirm(bench, recipe) and keeps_confirm(bench, old_recipe):
         rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
         info = bench.dataset.info
-        old_recipe = load_recipe(bench.run.recipe)
         old = load_model(bench, old_recipe)
         scores = [
             score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
@@ -197,6 +203,12 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
         ]
         if not gain(info.metric, scores[0], scores[1]) > 0:
             return
+    elif old_recipe is not None and session.step * recipe.training.batch_size <= _examples_seen(old_recipe):
+        return
     final = as_run(recipe, session)
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
+
+
+def _examples_seen(recipe: Recipe) -> int:
+    return recipe.training.steps * recipe.training.batch_size

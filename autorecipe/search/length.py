@@ -13,8 +13,8 @@ from autorecipe.recipe import Recipe, replace
 from autorecipe.results import TrainResult
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.trials import run_recipe
-from autorecipe.search.tried import recorded_result
-from autorecipe.search.workbench import Shape, Workbench, steps_for
+from autorecipe.search.tried import put_on_record, recorded_result
+from autorecipe.search.workbench import Shape, Workbench, steps_for, use_shape
 
 LONG = 40.0
 """A finish of fewer epochs is never too long."""
@@ -56,19 +56,34 @@ def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float
     return None
 
 
+def counts_steps(most: int, begun: int, affordable: int) -> bool:
+    """Whether a final training of at most so many steps counts them; the clock drives any other.
+
+    It does if there is time for many more, and if an earlier part of the run has begun it so and the rest fits.
+    """
+    return 2 * most < affordable or (begun > 0 and most - begun < affordable)
+
+
 def _trained(bench: Workbench, incumbent: Recipe, steps: int, shape: Shape) -> TrainResult | None:
     """The recipe trained for so many steps and scored on val; None if that failed."""
     lr = lr_for_steps(incumbent.optimizer.lr, incumbent.training.steps, steps)
     recipe = replace(incumbent, {"training.steps": steps, "optimizer.lr": lr})
+    known = recorded_result(bench, recipe)  # of an earlier part of the run
+    if known is not None:
+        return known
     splits = bench.dataset.splits
     deadline = math.inf
     if bench.budget.timed:
         deadline = min(3 * steps * shape.step_seconds + 1.0, max(0.0, bench.clock.left() / 2))
+    use_shape(bench, shape)  # the last question may have trained others
     begin = time.monotonic()
     result, _, _ = run_recipe(bench, recipe, splits.train, splits.val, deadline=deadline)
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / max(1, len(splits.train))
     bench.say("length", steps=steps, seconds=time.monotonic() - begin, score=result.score, loss=result.loss)
-    return result if result.state == "complete" else None
+    if result.state != "complete":
+        return None
+    put_on_record(bench, recipe, result, {})
+    return result
 
 
 def _worse(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:

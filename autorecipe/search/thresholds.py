@@ -14,7 +14,7 @@ from autorecipe.training.evaluate import probabilities, score
 from autorecipe.training.metrics import count, of_classes, of_counts
 
 GRID = 33
-"""Thresholds that are looked at, at even quantiles of the probabilities."""
+"""Thresholds that are looked at, at even quantiles of the probabilities of all and of the positives."""
 ENOUGH = 20
 """A label with fewer positives, or negatives, takes the threshold of all."""
 MOST = 200_000
@@ -85,17 +85,18 @@ def fit_thresholds(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, 
             found = of_classes(info.metric, targets, said[:, 0].astype(np.int64), 2)
         return gain(info.metric, found, 0.0) if math.isfinite(found) else -math.inf
 
-    common: float = max(_grid(chances.reshape(-1)), key=level)
+    truth = targets.astype(bool).reshape(chances.shape)
+    common: float = max(_grid(chances, truth), key=level)
     if way == "all":
         return (common,) * size
-    chosen, truth = [common] * size, targets.astype(bool)
+    chosen = [common] * size
     counts = count(truth, chances >= common, size)  # [3, L]
     for label in range(size):
         positives = int(truth[:, label].sum())
         if min(positives, len(truth) - positives) < ENOUGH:
             continue
         best = gain(info.metric, of_counts(info.metric, counts, every=True), 0.0)
-        for value in _grid(chances[:, label]):
+        for value in _grid(chances[:, label], truth[:, label]):
             tried = counts.copy()
             tried[:, label] = count(truth[:, [label]], chances[:, [label]] >= value, 1)[:, 0]
             found = gain(info.metric, of_counts(info.metric, tried, every=True), 0.0)
@@ -104,8 +105,9 @@ def fit_thresholds(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, 
     return tuple(chosen)
 
 
-def _grid(chances: np.ndarray) -> list[float]:
-    """0.5, and even quantiles of the probabilities."""
-    quantiles = np.quantile(chances, np.linspace(0, 1, GRID + 2)[1:-1])
-    values = dict.fromkeys(round(float(value), 4) for value in quantiles)
+def _grid(chances: np.ndarray, truth: np.ndarray) -> list[float]:
+    """0.5, and even quantiles of the probabilities; those of the positives too, for they may all be in the last."""
+    even = np.linspace(0, 1, GRID + 2)[1:-1]
+    quantiles = [np.quantile(part, even) for part in (chances, chances[truth]) if part.size]
+    values = dict.fromkeys(round(float(value), 4) for value in np.concatenate(quantiles))
     return [0.5, *(value for value in values if 0 < value < 1 and value != 0.5)]

@@ -106,6 +106,8 @@ def run_recipe(
     except TimeoutError:
         held_up(bench, "a trial took more than twice its share")
         return ended("stopped", f"took longer than {deadline:.1f} s, twice its share"), session, None
+    if not math.isfinite(value):  # a user's metric may divide by zero; no comparison with it would say anything
+        return ended("pruned", f"{metric} is {value} after {session.step} steps", loss=loss), session, None
     sample = rows[:: max(1, -(-len(rows) // SEEN_EXAMPLES))]
     seen = targets[sample.cpu().numpy()]
     outputs_seen = predict(session.readable, bench.data.inputs, sample, recipe, bench.stop)

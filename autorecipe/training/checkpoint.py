@@ -102,6 +102,16 @@ def load_session(session: Session, path: Path) -> bool:
     return True
 
 
+def saved_steps(path: Path, digest: str) -> int:
+    """Steps that a saved run of the recipe with this digest has done; 0 if there is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            counters = json.loads((file.metadata() or {})["counters"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return 0
+    return int(counters["step"]) if counters["digest"] == digest else 0
+
+
 def free_memory(device: torch.device) -> None:
     """Give memory of a failed run back to the device."""
     if device.type == "cuda":

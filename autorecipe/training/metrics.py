@@ -149,6 +149,9 @@ def of_values(metric: str, truth: np.ndarray, guess: np.ndarray) -> float:
         return float(np.median(np.abs(wrong)))
     from sklearn import metrics
 
-    if metric.endswith("deviance"):  # a prediction of 0 would cost infinitely much
-        guess = np.maximum(guess, 1e-6 * max(float(truth.mean()), 1e-12))
+    if metric.endswith("deviance"):
+        mean = max(float(truth.mean()), 1e-12)
+        guess = np.maximum(guess, 1e-6 * mean)  # a prediction of 0 would cost infinitely much
+        # Targets were scaled to float32 and back, which may leave the smallest below 0.
+        truth = np.maximum(truth, 0.0 if metric == "mean_poisson_deviance" else 1e-9 * mean)
     return float(getattr(metrics, metric)(truth, guess))

@@ -123,6 +123,9 @@ def test_gradients_are_finite_far_out():
         ("lognormal", "mae", "identity", True, "heavy_tail"),
         ("lognormal", "rmsle", "identity", True, "log_target"),
         ("zeros", "rmse", "exp", False, "zero_inflated"),
+        ("ages", "mean_poisson_deviance", "exp", False, "positive_target"),  # won by the mean, not by a mean of logs
+        ("lognormal", "mean_gamma_deviance", "exp", False, "positive_target"),
+        ("few", "mean_poisson_deviance", "exp", False, "positive_target"),
         ("signed", "rmse", "identity", False, "heavy_tail"),
         ("signed", "mae", "identity", True, "heavy_tail"),
         ("shares", "rmse", "sigmoid", False, "bounded_target"),
@@ -160,6 +163,25 @@ def test_bounds_that_are_asked_for_are_taken():
     assert parse_range(range_text(scale)) == (0.0, 100.0)
     scale, _ = choose_scale(drawn("shares"), "rmse", "none")
     assert (scale.link, range_text(scale)) == ("identity", "none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "beyond"),
+    [
+        ("shares", "rmse", 1.4),
+        ("ratings", "rmse", 11.0),
+        ("zeros", "rmse", -1.0),
+        ("lognormal", "rmse", -1.0),
+        ("lognormal", "mae", -1.0),
+    ],
+)
+def test_no_bound_is_found_that_val_or_confirm_is_beyond(kind, metric, beyond):
+    values = drawn(kind)
+    bound = choose_scale(values, metric, "auto", values[:9])[0]
+    assert bound.low is not None
+    assert bound == choose_scale(values, metric, "auto")[0]
+    free = choose_scale(values, metric, "auto", np.asarray([beyond]))[0]
+    assert (free.link, free.low, free.high) == ("identity", None, None)
 
 
 @pytest.mark.parametrize("text", ["3", "1,2,3", "a,b", "2,1", "nan,1", "0,inf", ""])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from autorecipe.data import ReadOptions, load_dataset
+from autorecipe.data.targets import range_text
 from autorecipe.errors import InputError
 
 
@@ -65,7 +66,7 @@ def test_a_label_that_nobody_has_stays_a_column():
         (flags(), {"task": "binary"}, "the task is multilabel, not binary"),
         (flags(), {"metric": "balanced_accuracy"}, "does not fit the task 'multilabel'"),
         (flags(), {"range": "0,1"}, "the task is multilabel"),
-        (np.arange(100.0), {"range": "0,50"}, "49 of 100 targets lie outside, such as 51"),
+        (np.arange(100.0), {"range": "0,50"}, "of 80 targets lie outside, such as [5-9]"),
         (np.arange(100.0), {"range": "0,5o"}, "--range 0,5o: give two numbers"),
         (np.arange(100.0) - 50, {"metric": "rmsle"}, "needs targets of 0 or more, but 50 of 100"),
     ],
@@ -95,6 +96,19 @@ def test_targets_beyond_the_bounds_of_train_keep_their_value():
     scale = dataset.info.target_scale
     assert (scale.low, scale.high) == (1.0, 10.0)
     assert float(dataset.targets[-1]) * scale.std + scale.mean == pytest.approx(12.0)
+    replayed = table(y, seed=seed, task="regression", range=range_text(scale))
+    assert replayed.info.target_scale == scale
+
+
+@pytest.mark.parametrize(("row", "link"), [(430, "identity"), (590, "sigmoid")])
+def test_later_targets_of_val_show_that_a_scale_is_none(row, link):
+    """Test is not looked at."""
+    y = np.tile(np.arange(1.0, 11.0), 60)
+    y[row] = 12.0
+    frame = pd.DataFrame({"t": np.arange(600) * 1.5, "x": np.random.default_rng(0).normal(size=600), "y": y})
+    dataset = load_dataset(frame, ReadOptions(target="y", time="t", task="regression"))
+    assert row in (dataset.splits.val if link == "identity" else dataset.splits.test)
+    assert dataset.info.target_scale.link == link
 
 
 def test_columns_named_as_target_are_the_labels_of_a_frame_of_flags(tmp_path):

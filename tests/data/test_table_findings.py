@@ -137,7 +137,7 @@ def test_rare_values_and_dates_are_told():
     (rare,) = found(frame, "rare_values")
     assert "'town'" in rare.found
     (date,) = found(frame, "date_column")
-    assert "'01/01/2024', read as %d/%m/%Y" in date.found or "read as %d/%m/%Y" in date.found
+    assert "/2024', read as %d/%m/%Y" in date.found
     frame["when"] = "03/04/2024"
     frame.loc[::2, "when"] = "05/06/2024"
     (date,) = found(frame, "date_column")

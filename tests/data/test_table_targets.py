@@ -42,6 +42,12 @@ def test_a_column_with_a_comma_in_its_name_is_one_target():
     assert read(labels_of(), target="a,b").facts["task"] == "binary"
 
 
+def test_a_comma_after_the_one_target_says_nothing():
+    raw = read(labels_of(), target="red,")
+    assert raw.facts["target"] == "red"
+    assert raw.facts["task"] == "binary"
+
+
 def test_rows_without_all_labels_are_left_out_and_counted():
     frame = labels_of().astype({"red": float})
     frame.loc[[1, 5], "red"] = np.nan
@@ -56,6 +62,9 @@ def test_rows_without_all_labels_are_left_out_and_counted():
         ({"red": range(40)}, {"target": "red,big"}, "label 'red' holds '2' in row 2"),
         ({}, {"target": "red,bog"}, "no column 'bog': did you mean 'big'"),
         ({}, {"target": "red,big,red"}, "names a column twice"),
+        ({}, {"target": ","}, "--target , names no column of the data; name one of them: "),
+        ({"red": 0, "big": "no"}, {"target": "red,big"}, "all 40 examples of 'data' have no label; there is nothing"),
+        ({"red": 1, "big": 1}, {"target": "red,big"}, "all 40 examples of 'data' have the same labels, 'big|red'"),
         ({}, {"target": "red,big", "task": "binary"}, "2 targets are multilabel, not binary"),
         ({"x|y": 0}, {"target": "red,x|y"}, "named 'x|y': labels need different names"),
         ({"red": np.nan}, {"target": "red,big"}, "one of the labels red, big is empty"),

@@ -11,8 +11,8 @@ from autorecipe.data.modality import Splits
 from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
-from autorecipe.rundir import open_run, read_json, read_lines, write_text
-from autorecipe.search import question, trials
+from autorecipe.rundir import open_run, read_json, read_lines, write_json, write_text
+from autorecipe.search import finish, question, trials
 from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
@@ -265,7 +265,9 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     with pytest.raises(InputError, match="same kind"):
         resumed(found.path, "+5m")
     before = read_json(found.run.summary)["budget"]
+    write_json(found.run.state, {**read_json(found.run.state), "finish_steps": 7})
     more = resumed(found.path, "+3epochs")
+    assert read_json(more.run.state)["finish_steps"] != 7  # it was asked for a shorter finish
     after = read_json(more.run.summary)
     assert after["status"] == "complete"
     assert after["budget"]["epochs"] == pytest.approx(before["spent_epochs"] + 3)
@@ -371,6 +373,32 @@ def test_the_best_model_lies_on_disk_from_the_first_finished_trial_on(searched, 
     assert result.predict(np.zeros((3, 4))).shape == (3,)
 
 
+@pytest.mark.parametrize(("longer", "kept"), [(False, "train"), (True, "train+val")])
+def test_a_final_training_stopped_early_does_not_replace_a_better_trained_model(
+    searched, resumed, monkeypatch, tmp_path, longer, kept
+):
+    """Without a confirm split nothing could tell a network of one step from the search's best."""
+    run = tmp_path / "run"
+    real = finish.train
+
+    def stopped(session, *args, **more):
+        last = load_recipe(run / "recipe.yaml").training.steps + 1 if longer else 1
+        for look in real(session, *args, **{**more, "look_seconds": 0.0}):
+            yield look
+            if session.step >= last:
+                raise Stopped("by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "train", stopped)
+        with pytest.raises(Stopped):
+            searched(budget="40epochs", max_width=64, max_depth=3)
+    assert load_recipe(run / "recipe.yaml").training.train_on == kept
+    assert load(run).summary["status"] == "interrupted"
+    assert load(run).predict(np.zeros((2, 4))).shape == (2,)
+    if longer:
+        assert read_json(resumed(run).run.summary)["status"] == "complete"
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -447,6 +475,7 @@ def test_what_the_final_model_trains_on(task, ordered, confirm, wanted):
     assert splits.rows(wanted).tolist() == [*range(6), *(range(6, 6 + confirm) if "confirm" in wanted else ())]
     recipe = load_yaml(dump_yaml(replace(Recipe(), {"training.train_on": wanted})))
     assert keeps_confirm(bench, recipe) == (confirm > 0 and "confirm" not in wanted)
+    assert load_yaml(dump_yaml(recipe)) == recipe  # `predict`, `replay` and `resume` read it
 
 
 @pytest.mark.slow

@@ -81,6 +81,41 @@ def test_a_run_that_fails_ends_the_trying(chosen):
     assert chosen(lambda steps: result(0.5, 1.0) if steps == 100 else None) == (None, [400])
 
 
+def test_a_run_on_record_is_not_trained_again(monkeypatch):
+    """A search that was stopped between these runs does not pay twice."""
+    kept, trained = {}, []
+
+    def run_recipe(bench, recipe, *_, **__):
+        trained.append(recipe.training.steps)
+        return result(0.9, 0.1), None, None
+
+    monkeypatch.setattr(length, "recorded_result", lambda bench, recipe: kept.get(recipe.digest))
+    monkeypatch.setattr(length, "put_on_record", lambda bench, recipe, found, _: kept.update({recipe.digest: found}))
+    monkeypatch.setattr(length, "run_recipe", run_recipe)
+    bench = SimpleNamespace(
+        budget=SimpleNamespace(timed=False),
+        hardware=SimpleNamespace(kind="none"),
+        dataset=SimpleNamespace(splits=SimpleNamespace(train=np.arange(100), val=np.arange(9))),
+        state=SimpleNamespace(spent_epochs=0.0),
+        say=lambda *_, **__: None,
+    )
+    assert [length._trained(bench, INCUMBENT, steps, None) for steps in (400, 400, 1600)] == [result(0.9, 0.1)] * 3
+    assert trained == [400, 1600]
+
+
+@pytest.mark.parametrize(
+    ("most", "begun", "affordable", "counts"),
+    [
+        (100, 0, 250, True),
+        (100, 0, 150, False),
+        (100, 70, 90, True),  # a resumed one goes on as it was begun
+        (100, 70, 20, False),
+    ],
+)
+def test_steps_are_counted_where_time_is_no_matter(most, begun, affordable, counts):
+    assert length.counts_steps(most, begun, affordable) == counts
+
+
 def test_noise_is_not_learned_by_heart(searched):
     """120 examples whose labels are coins: the final training ends early, and the recipe says after how many steps."""
     random = np.random.default_rng(0)

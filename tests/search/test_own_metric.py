@@ -5,7 +5,7 @@ import pytest
 
 import autorecipe
 from autorecipe.errors import InputError
-from autorecipe.rundir import read_json
+from autorecipe.rundir import read_json, read_lines
 
 
 def cost(y_true, y_pred):
@@ -43,6 +43,21 @@ def lambda_named(name):
 
     function.__name__ = name
     return function
+
+
+def test_trials_without_a_number_are_never_the_best(no_baselines, tmp_path):
+    def sometimes(y_true, y_pred):
+        return float("nan") if np.sum(y_pred == "yes") % 2 else np.mean(y_true == y_pred)
+
+    result = autorecipe.search(
+        example(), "20epochs", metric=sometimes, out=tmp_path / "run", threads=1, max_width=64, max_depth=3
+    )
+    rows = read_lines(result.run.trials)
+    nameless = [row for row in rows if "python:sometimes is nan after" in row["reason"]]
+    assert nameless
+    assert all(row["state"] == "pruned" and row["score"] is None for row in nameless)
+    assert all(np.isfinite(row["score"]) for row in rows if row["state"] == "complete")
+    assert all(np.isfinite(values).all() for d in result.decisions for values in d.scores.values())
 
 
 def test_a_function_that_fails_is_told_before_the_search_goes_far(no_baselines, tmp_path):

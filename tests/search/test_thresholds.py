@@ -56,6 +56,22 @@ def test_they_are_found_where_they_help(metric, task):
     assert score(metric, fresh, other, info, found) > score(metric, fresh, other, info)
 
 
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_rare_positives_get_a_threshold_among_them(task):
+    """One in a hundred is positive: even quantiles of all probabilities would pass over the best threshold."""
+    random = np.random.default_rng(0)
+    truth = (random.random((8000, 2)) < 0.01).astype(np.float32)
+    logits = np.log(0.01) + 3.0 * truth + random.normal(size=truth.shape)
+    targets, outputs = truth, logits
+    if task == "binary":
+        targets, outputs = truth[:, 0].astype(np.int64), np.stack([np.zeros(8000), logits[:, 0]], axis=1)
+    info = info_of(task, "f1" if task == "binary" else "macro_f1", 2)
+    size = 1 if task == "binary" else 2
+    best = max(score(info.metric, targets, outputs, info, (t,) * size) for t in np.linspace(0.01, 0.9, 300))
+    found = fit_thresholds(targets, outputs, info, "all" if task == "binary" else "each")
+    assert score(info.metric, targets, outputs, info, found) > 0.97 * best
+
+
 def test_a_rare_label_takes_the_threshold_of_all():
     truth, outputs = drawn("multilabel", 0, 200)
     assert truth[:, 2].sum() < 20

@@ -8,7 +8,7 @@ from helpers import CPU, on_cpu, recipe_for, rows_of
 from autorecipe.errors import InputError
 from autorecipe.recipe import NetworkSection
 from autorecipe.training import loop
-from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, sha256
+from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, saved_steps, sha256
 from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
 
 
@@ -123,7 +123,13 @@ def test_a_session_of_another_recipe_is_not_taken_up(iris, tmp_path):
     before = {name: t.clone() for name, t in other.model.state_dict().items()}
     assert not load_session(other, path)
     assert not load_session(other, tmp_path / "none.safetensors")
+    assert saved_steps(path, other.recipe.digest) == saved_steps(tmp_path / "none.safetensors", "") == 0
+    going = begun(iris)
+    going.step = 7
+    save_session(going, path)
+    assert saved_steps(path, going.recipe.digest) == 7
     path.write_bytes(path.read_bytes()[:100])
+    assert saved_steps(path, going.recipe.digest) == 0
     assert not load_session(begun(iris), path)
     assert all(torch.equal(t, before[name]) for name, t in other.model.state_dict().items())
 

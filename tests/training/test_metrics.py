@@ -10,9 +10,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
 from autorecipe.data.metrics import METRICS, SCORERS, own_metric
+from autorecipe.data.targets import to_scale
 from autorecipe.errors import InputError
 from autorecipe.results import DatasetInfo, TargetScale
-from autorecipe.training.evaluate import decide_classes, probabilities, score
+from autorecipe.training.evaluate import decide_classes, probabilities, score, unscale
 
 NAMES = {ours: theirs for theirs, ours in SCORERS.items()}
 CASES = [
@@ -103,6 +104,19 @@ def test_it_is_scikit_learns(name, task):
                     warnings.simplefilter("ignore")  # divisions by zero
                     wanted = scorer(estimator, truth, truth.astype(int))
         assert found == pytest.approx(wanted if METRICS[name].higher else -wanted, rel=1e-6, abs=1e-9), seed
+
+
+@pytest.mark.parametrize("name", ["mean_poisson_deviance", "mean_gamma_deviance"])
+def test_targets_that_rounding_left_below_zero_have_a_deviance(name):
+    below = []
+    for seed in range(20):
+        real = np.random.default_rng(seed).poisson(2.0, 60).astype(float) + 1e-9 * (name == "mean_gamma_deviance")
+        scale = TargetScale(mean=real.mean(), std=real.std(), low=0.0)
+        info = DatasetInfo("n", "table", "regression", "", "", "", {}, target_scale=scale)
+        truth = to_scale(real, scale).astype(np.float32)
+        below.append(unscale(truth, info).min() < 0)
+        assert np.isfinite(score(name, truth, np.zeros((60, 1), np.float32), info))
+    assert any(below)  # or nothing was tested
 
 
 @pytest.mark.parametrize(("name", "task"), [(n, t) for n, m in METRICS.items() for t in m.tasks])

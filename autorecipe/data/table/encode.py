@@ -118,7 +118,10 @@ def _check_numbers(series: pd.Series, known: np.ndarray, name: str) -> None:
         return
     texts = [text for text in factorize(series)[1] if text.lower() not in NOT_A_VALUE]
     if texts:
-        raise InputError(f"column '{name}' should hold numbers or dates, but holds texts such as '{texts[0]}'")
+        raise InputError(
+            f"column '{name}' should hold numbers or dates, but holds texts such as '{texts[0]}', and the model could "
+            "not tell its rows apart; write them as in the table it was trained on"
+        )
 
 
 def _stack(columns: list[np.ndarray], rows: int, dtype: type[np.generic]) -> np.ndarray:

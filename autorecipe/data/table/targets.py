@@ -22,13 +22,16 @@ def choose_target(frame: pd.DataFrame, wanted: str | None, where: str, findings:
     columns = list(frame.columns)
     shown = listed(columns, 12, "")
     if wanted is not None:
-        for name in target_columns(frame, wanted):
+        names = target_columns(frame, wanted)
+        if not names:
+            raise InputError(f"--target {wanted} names no column of {where}; name one of them: {shown}")
+        for name in names:
             if name not in columns:
                 near = did_you_mean(name, columns)
                 raise InputError(
                     f"{where} has no column '{name}': {near if near.startswith('did') else 'columns: ' + shown}"
                 )
-        return wanted
+        return wanted if len(names) > 1 else names[0]
     usual = [name for word in USUAL_TARGETS for name in columns if name.lower() == word]
     if not usual:
         raise InputError(f"which column of {where} is to be predicted? Name it with --target COL; columns: {shown}")
@@ -46,7 +49,7 @@ def target_columns(frame: pd.DataFrame, target: str) -> list[str]:
         return [target]
     names = [name.strip() for name in target.split(",") if name.strip()]
     if len(set(names)) < len(names):
-        raise InputError(f"--target {target} names a column twice")
+        raise InputError(f"--target {target} names a column twice; name each once")
     return names
 
 
