@@ -498,7 +498,7 @@ def test_the_latest_examples_are_trained_on_in_the_end(searched, tmp_path):
         load_recipe(found.run.recipe),
         str(tmp_path / "table.csv"),
         tmp_path / "again",
-        start_clock(parse_budget("60s")),
+        start_clock(parse_budget("60s"), since_process_start=False),
         say=lambda *_, **__: None,
         stop=lambda: None,
     )

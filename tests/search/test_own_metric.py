@@ -50,7 +50,7 @@ def test_trials_without_a_number_are_never_the_best(no_baselines, tmp_path):
         return float("nan") if np.sum(y_pred == "yes") % 2 else np.mean(y_true == y_pred)
 
     result = autorecipe.search(
-        example(), "20epochs", metric=sometimes, out=tmp_path / "run", threads=1, max_width=64, max_depth=3
+        example(), "80epochs", metric=sometimes, out=tmp_path / "run", threads=1, max_width=64, max_depth=3
     )
     rows = read_lines(result.run.trials)
     nameless = [row for row in rows if "python:sometimes is nan after" in row["reason"]]
