@@ -11,17 +11,22 @@ import time
 from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import TrainResult
+from autorecipe.search.decide import relative_gain
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.tried import put_on_record, recorded_result
 from autorecipe.search.workbench import Shape, Workbench, steps_for, use_shape
 
-LONG = 40.0
-"""A finish of fewer epochs is never too long."""
+LONG = {"image": 40.0, "table": 5.0}
+"""A finish of fewer epochs is never too long; images are augmented."""
 FACTOR = 4
 """Each run is so many times as long as the one before."""
 SHARE = 0.15
-"""Of the finish's compute, for these runs."""
+"""Of the finish's compute, for these runs while longer ones are clearly better, ..."""
+DOUBTFUL_SHARE = 0.5
+"""... and where they are not: then the time is worth little more in the finish either."""
+CLEAR = 0.05
+"""Relative gain of a clearly better run."""
 
 
 def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float) -> int | None:
@@ -39,10 +44,10 @@ def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float
     planned = steps_for(bench, incumbent, shape, units)
     epochs = planned * incumbent.training.batch_size / max(1, len(bench.dataset.splits.train))
     best_steps = incumbent.training.steps
-    if measured is None or measured.score is None or epochs < LONG:
+    if measured is None or measured.score is None or epochs < LONG[incumbent.data.modality]:
         return None
-    best, steps, spent = measured, FACTOR * best_steps, 0
-    while 2 * steps <= planned and spent + steps <= SHARE * planned:
+    best, steps, spent, share = measured, FACTOR * best_steps, 0, SHARE
+    while 2 * steps <= planned and spent + steps <= share * planned:
         spent += steps
         found = _trained(bench, incumbent, steps, shape)
         if found is None:
@@ -52,6 +57,7 @@ def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float
             between = round(math.sqrt(best_steps * steps))
             middle = _trained(bench, incumbent, between, shape)
             return between if middle is not None and not _worse(bench, middle, best) else best_steps
+        share = SHARE if _clearly_better(bench, found, best) else DOUBTFUL_SHARE
         best, best_steps, steps = found, steps, FACTOR * steps
     return None
 
@@ -89,6 +95,10 @@ def _trained(bench: Workbench, incumbent: Recipe, steps: int, shape: Shape) -> T
 def _worse(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:
     (score, loss), (old_score, old_loss) = _measured(longer), _measured(shorter)
     return gain(bench.dataset.info.metric, score, old_score) <= 0 and loss > old_loss
+
+
+def _clearly_better(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:
+    return relative_gain(bench.dataset.info.metric, _measured(shorter)[0], _measured(longer)[0]) > CLEAR
 
 
 def _measured(result: TrainResult) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import replace as replace_record
 from typing import Any
 
 from autorecipe.data.metrics import direction, gain
-from autorecipe.recipe import Recipe, dump_yaml
+from autorecipe.recipe import Recipe, dump_yaml, load_recipe
 from autorecipe.results import TrainResult
 from autorecipe.rundir import write_text
 from autorecipe.search import studies
@@ -218,8 +218,13 @@ def _close_trial(
 
 
 def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, session: Session) -> None:
-    """From the first finished trial on, a valid model lies on disk: the best by search score."""
+    """From the first finished trial on, a valid model lies on disk: the best by search score.
+
+    A final model of an earlier part of the run stays: no trial is as long.
+    """
     assert result.score is not None
+    if bench.run.recipe.exists() and load_recipe(bench.run.recipe).training.train_on != "train":
+        return
     best = bench.state.best_score
     if best is not None and gain(bench.dataset.info.metric, result.score, best) <= 0:
         return

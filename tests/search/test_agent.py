@@ -276,6 +276,18 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     check_trials(more.run)
 
 
+def test_a_finished_run_that_is_stopped_with_more_budget_keeps_its_model(searched, resumed):
+    """No trial of the resumed search is as long as the final training was."""
+    found = searched(budget="6epochs", max_width=64)
+    weights, recipe = found.run.weights.read_bytes(), found.run.recipe.read_text()
+    with pytest.raises(Stopped):
+        resumed(found.path, "+60epochs", stop=StopAfter(found.run.trials, 3))
+    assert (found.run.weights.read_bytes(), found.run.recipe.read_text()) == (weights, recipe)
+    more = resumed(found.path, "+1epochs")
+    assert read_json(more.run.summary)["status"] == "complete"
+    assert more.run.recipe.read_text() != recipe
+
+
 def test_other_data_is_not_resumed(searched, resumed, tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 3))

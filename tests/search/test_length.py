@@ -54,6 +54,13 @@ def test_overfitting_ends_it(chosen):
     assert (steps, tried) == (400, [400, 1600, 800])
 
 
+def test_where_longer_is_hardly_better_much_longer_is_looked_at(chosen):
+    outcomes = {100: 0.5, 400: 0.505, 1600: 0.51, 6400: 0.5, 3200: 0.5}
+    steps, tried = chosen(lambda steps: result(outcomes[steps], 1 - outcomes[steps]))
+    assert (steps, tried) == (1600, [400, 1600, 6400, 3200])
+    assert sum(tried[:3]) > length.SHARE * 20_000
+
+
 def test_the_length_in_between_is_taken_if_it_is_no_worse(chosen):
     steps, tried = chosen(lambda steps: result(0.9 - abs(steps - 210) / 1e4, 0.1 + abs(steps - 210) / 1e4))
     assert (steps, tried) == (200, [400, 200])
@@ -72,7 +79,7 @@ def test_where_it_cannot_be_too_long_nothing_is_tried(chosen):
     def grows(steps):
         return result(float(-steps), float(steps))
 
-    assert chosen(grows, examples=100_000) == (None, [])  # few epochs
+    assert chosen(grows, examples=1_000_000) == (None, [])  # few epochs
     assert chosen(grows, planned=700) == (None, [])  # hardly longer than a trial
     assert chosen(lambda _: None) == (None, [])  # no trial on record
 
