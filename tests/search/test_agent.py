@@ -276,16 +276,21 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     check_trials(more.run)
 
 
-def test_a_finished_run_that_is_stopped_with_more_budget_keeps_its_model(searched, resumed):
-    """No trial of the resumed search is as long as the final training was."""
-    found = searched(budget="6epochs", max_width=64)
-    weights, recipe = found.run.weights.read_bytes(), found.run.recipe.read_text()
-    with pytest.raises(Stopped):
-        resumed(found.path, "+60epochs", stop=StopAfter(found.run.trials, 3))
-    assert (found.run.weights.read_bytes(), found.run.recipe.read_text()) == (weights, recipe)
-    more = resumed(found.path, "+1epochs")
-    assert read_json(more.run.summary)["status"] == "complete"
-    assert more.run.recipe.read_text() != recipe
+@pytest.mark.parametrize(("train_on", "saved"), [("train", True), ("train+val", False), ("train+val+confirm", False)])
+def test_no_trial_replaces_a_final_model(monkeypatch, tmp_path, train_on, saved):
+    """A finished run that is given more time keeps its model until a final training has ended."""
+    wrote = []
+    monkeypatch.setattr(question, "save_weights", lambda *_: wrote.append("weights"))
+    monkeypatch.setattr(question, "write_summary", lambda *_: None)
+    write_text(tmp_path / "recipe.yaml", dump_yaml(replace(Recipe(), {"training.train_on": train_on})))
+    bench = SimpleNamespace(
+        run=SimpleNamespace(recipe=tmp_path / "recipe.yaml", weights=tmp_path / "weights"),
+        state=SimpleNamespace(best_score=None),
+        say=lambda *_, **__: None,
+    )
+    result = SimpleNamespace(score=0.9)
+    question._save_if_best(bench, Recipe(), result, SimpleNamespace(readable=None))
+    assert bool(wrote) == saved
 
 
 def test_other_data_is_not_resumed(searched, resumed, tmp_path):
