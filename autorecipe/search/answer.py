@@ -190,7 +190,7 @@ def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Re
     """What is left of a measured difference between two recipes at the end of the finish."""
     other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
     epochs = epochs_of(bench, candidate)
-    return fading(epochs, epochs * _longer(question), regularization=other)
+    return fading(candidate.data.modality, epochs, epochs * _longer(question), regularization=other)
 
 
 def _longer(question: Question) -> float:

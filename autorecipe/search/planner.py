@@ -58,8 +58,6 @@ HORIZON = 0.2
 is ahead of 0.003."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
-SETTLED = 60.0
-"""Epochs after which the order of two networks hardly changes any more: longer trials count as much as the finish."""
 NOISE = 0.1
 """Relative effects in trials have about this standard deviation; noisier measurements are shrunk."""
 
@@ -80,13 +78,18 @@ class Prior:
     """Epochs below which no regularization is wanted."""
     most: float
     """Largest optimum, in units."""
+    settled: float
+    """Epochs after which two networks hardly change places: a longer trial counts as much as the finish.
+    Never for images: trials of digits have many epochs and too few steps, and 16 channels would not grow."""
     embedding: float = 0.0
     """Gain of embedded numbers over plain ones, once they have epochs enough."""
 
 
 PRIORS = {
-    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0),
-    "table": Prior(width=0.03, depth=0.010, enough=30.0, regularization=0.008, easy=10.0, most=2.5, embedding=0.03),
+    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0, settled=math.inf),
+    "table": Prior(
+        width=0.03, depth=0.010, enough=30.0, regularization=0.008, easy=10.0, most=2.5, settled=60.0, embedding=0.03
+    ),
 }
 
 
@@ -137,10 +140,11 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
     )
 
 
-def fading(trial: float, finish: float, regularization: bool = False) -> float:
+def fading(modality: str, trial: float, finish: float, regularization: bool = False) -> float:
     """What is left at the end of the finish of a relative difference measured in trials.
 
     Args:
+        modality: of the data.
         trial: epochs of a trial.
         finish: epochs of the finish.
         regularization: whether the strength of the regularization is what differs: then a trial of an epoch or
@@ -148,7 +152,7 @@ def fading(trial: float, finish: float, regularization: bool = False) -> float:
     """
     if regularization:
         return float(max(1.0, finish / max(trial, 1e-9)) ** -REGULARIZATION_DECAY)
-    return float(max(1.0, min(finish, SETTLED) / max(trial, 1e-9)) ** -DECAY)
+    return float(max(1.0, min(finish, PRIORS[modality].settled) / max(trial, 1e-9)) ** -DECAY)
 
 
 def foresee(measured: float, standard_error: float, prior: float, fade: float) -> float:

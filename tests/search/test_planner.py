@@ -57,9 +57,10 @@ def test_foresight_at_its_ends(measured, prior):
 
 @given(st.floats(0.01, 100), st.floats(0.01, 1e5), st.floats(1, 10))
 def test_fading(trial, finish, longer):
-    assert 0 < fading(trial, finish) <= 1
-    assert fading(trial, finish * longer) <= fading(trial, finish)
-    assert fading(trial, trial) == 1
+    for modality in ("image", "table"):
+        assert 0 < fading(modality, trial, finish) <= 1
+        assert fading(modality, trial, finish * longer) <= fading(modality, trial, finish)
+        assert fading(modality, trial, trial) == 1
 
 
 def test_log_ratios_are_relative_gains():
@@ -121,11 +122,11 @@ def test_no_prior_speaks_for_flips():
 
 
 def test_a_trial_says_less_about_regularization_than_about_size():
-    assert fading(1.0, 50.0, regularization=True) < fading(1.0, 50.0)
+    assert fading("image", 1.0, 50.0, regularization=True) < fading("image", 1.0, 50.0)
     image = replace(Recipe(), {"data.modality": "image", "data.resolution": 28, "regularization.crop": 2})
     bare = replace(image, {"regularization.crop": 0})
     # A trial of an epoch likes the recipe without augmentation; with 20 epochs to come it is not believed.
-    fade = fading(1.0, 40.0, regularization=True)
+    fade = fading("image", 1.0, 40.0, regularization=True)
     assert foresee(0.25, 0.05, prior_gain(image, bare, 20.0), fade) < 0
 
 
@@ -147,10 +148,11 @@ def test_embedded_numbers_are_slow_starters():
     prior = prior_gain(embedded, info, 80.0)
     assert prior < 0
     assert prior == -prior_gain(info, embedded, 80.0)
-    assert foresee(0.37, 0.05, prior, fading(1.6, 80.0)) < 0
-    assert foresee(0.37, 0.05, prior, fading(30.0, 800.0)) > 0
+    assert foresee(0.37, 0.05, prior, fading("table", 1.6, 80.0)) < 0
+    assert foresee(0.37, 0.05, prior, fading("table", 30.0, 800.0)) > 0
 
 
 def test_what_long_trials_measure_does_not_fade():
-    assert fading(100.0, 5000.0) == 1
-    assert fading(20.0, 600.0) == fading(20.0, 6000.0) < 1
+    assert fading("table", 100.0, 5000.0) == 1
+    assert fading("table", 20.0, 600.0) == fading("table", 20.0, 6000.0) < 1
+    assert fading("image", 100.0, 5000.0) < fading("image", 100.0, 600.0) < 1
