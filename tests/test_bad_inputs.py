@@ -23,44 +23,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return bad_cases.make_runs(tmp_path_factory.mktemp("made"))
 
 
-def refuse(name: str, made: Any, at: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if i % SOME else []) for i, name in enumerate(NAMES)]
+)
+def test_bad_inputs(
+    name: str,
+    made: Any,
+    no_baselines: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     case = next(case for cases in bad_inputs.all_cases(made) for case in cases if case.name == name)
-    case.make(at)
-    monkeypatch.chdir(at)
+    case.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for key, value in case.environment.items():
         monkeypatch.setenv(key, value)
-    before = bad_inputs.digest(at)
+    before = bad_inputs.digest(tmp_path)
     capfd.readouterr()
     code = run(shlex.split(case.words))
     out, err = capfd.readouterr()
-    harmed = [] if name.startswith("fine/") else bad_inputs.harm(before, bad_inputs.digest(at))
-    checks = bad_inputs.judge(case, code, bad_inputs.plain(out + err, at), 0.0, harmed, 10.0)
+    harmed = [] if name.startswith("fine/") else bad_inputs.harm(before, bad_inputs.digest(tmp_path))
+    checks = bad_inputs.judge(case, code, bad_inputs.plain(out + err, tmp_path), 0.0, harmed, 10.0)
     assert all(checks.values()), (checks, harmed, out[-600:], err[-2000:])
-
-
-@pytest.mark.parametrize("name", NAMES[::SOME])
-def test_some_bad_inputs(
-    name: str,
-    made: Any,
-    no_baselines: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    refuse(name, made, tmp_path, monkeypatch, capfd)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for i, name in enumerate(NAMES) if i % SOME])
-def test_all_other_bad_inputs(
-    name: str,
-    made: Any,
-    no_baselines: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    refuse(name, made, tmp_path, monkeypatch, capfd)
 
 
 def test_there_are_200() -> None:

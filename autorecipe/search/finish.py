@@ -4,6 +4,8 @@ import math
 import time
 from collections.abc import Generator
 
+import torch
+
 from autorecipe.data.metrics import gain
 from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
@@ -174,9 +176,15 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
     if not bench.budget.timed:
         bench.state.spent_epochs += epochs_of(bench, final)
     final = polish(bench, final, model)
-    save_weights(model, bench.run.weights)
-    write_text(bench.run.recipe, dump_yaml(final))
-    bench.run.save_recipe(final)
+    old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
+    # A finished run with more budget: the new training may be shorter than the first.
+    if old is not None and old.training.train_on != "train" and not _beats(bench, final, model, old):
+        bench.say("note", text="the final model of before is better, or was trained for longer: it stays")
+        final = old
+    else:
+        save_weights(model, bench.run.weights)
+        write_text(bench.run.recipe, dump_yaml(final))
+        bench.run.save_recipe(final)
     bench.state.best_score = None
     bench.run.checkpoint.unlink(missing_ok=True)
     bench.heartbeat()
@@ -184,30 +192,32 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
 
 
 def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
-    """Ctrl-C in the finish: keep whichever is better on confirm, this model or the one on disk.
-
-    Where there are no examples that neither has seen, the one that was trained for longer is kept.
-    """
+    """Ctrl-C in the finish: keep this model if it beats the one on disk."""
     if session.step < 1 or session.seconds <= 0:
         return
     save_session(session, bench.run.checkpoint)
-    confirm = bench.dataset.splits.confirm
-    old_recipe = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
-    if old_recipe is not None and keeps_confirm(bench, recipe) and keeps_confirm(bench, old_recipe):
-        rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
-        info = bench.dataset.info
-        old = load_model(bench, old_recipe)
-        scores = [
-            score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
-            for m, r in ((session.readable, recipe), (old, old_recipe))
-        ]
-        if not gain(info.metric, scores[0], scores[1]) > 0:
-            return
-    elif old_recipe is not None and session.step * recipe.training.batch_size <= _examples_seen(old_recipe):
-        return
     final = as_run(recipe, session)
+    old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
+    if old is not None and not _beats(bench, final, session.readable, old):
+        return
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
+
+
+def _beats(bench: Workbench, recipe: Recipe, model: torch.nn.Module, old: Recipe) -> bool:
+    """Whether a model is better on confirm than the one on disk.
+
+    Where there are no examples that neither has seen, the one that was trained for longer is better.
+    """
+    if not (keeps_confirm(bench, recipe) and keeps_confirm(bench, old)):
+        return _examples_seen(recipe) > _examples_seen(old)
+    confirm, info = bench.dataset.splits.confirm, bench.dataset.info
+    rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
+    new, before = (
+        score(info.metric, truth, predict(m, bench.data.inputs, rows, r), info, r.finish.thresholds)
+        for m, r in ((model, recipe), (load_model(bench, old), old))
+    )
+    return gain(info.metric, new, before) > 0
 
 
 def _examples_seen(recipe: Recipe) -> int:

@@ -49,7 +49,9 @@ def score_saved(
         outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
         said = recipe.finish.thresholds
         metrics = all_scores(targets[splits.test], outputs, info, said)
-        test = metrics.get(info.metric, score(info.metric, targets[splits.test], outputs, info, said))
+        test = metrics.get(info.metric)
+        if test is None:
+            test = score(info.metric, targets[splits.test], outputs, info, said)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
     scores = {"search": search, "confirm": confirm, "test": test}
     write_summary(bench, recipe, status, scores, metrics, named)

@@ -276,6 +276,19 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     check_trials(more.run)
 
 
+def test_a_shorter_final_training_does_not_replace_a_longer_one(searched, resumed):
+    """A finished run that is given a little more budget keeps the better model, and says so."""
+    found = searched(budget="40epochs", max_width=64, max_depth=3)
+    weights, recipe = found.run.weights.read_bytes(), found.run.recipe.read_text()
+    more = resumed(found.path, "+1epochs")
+    assert any("it stays" in event["text"] for event in more.heard.of("note"))
+    assert (found.run.weights.read_bytes(), found.run.recipe.read_text()) == (weights, recipe)
+    summary = read_json(more.run.summary)
+    assert (summary["status"], summary["recipe_digest"]) == ("complete", load_recipe(found.run.recipe).digest)
+    longer = resumed(found.path, "+60epochs")
+    assert longer.run.recipe.read_text() != recipe
+
+
 @pytest.mark.parametrize(("train_on", "saved"), [("train", True), ("train+val", False), ("train+val+confirm", False)])
 def test_no_trial_replaces_a_final_model(monkeypatch, tmp_path, train_on, saved):
     """A finished run that is given more time keeps its model until a final training has ended."""
