@@ -98,10 +98,21 @@ class Dropout(nn.Dropout):
         """Zero features at the rate `p` and scale the others, in training mode."""
         if not self.training or self.p == 0 or x.device.type != "cpu":
             return super().forward(x)
-        dropped = min(255, max(1, round(256 * self.p)))
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        stays = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        dropped = dropped_bytes(self.p)
+        stays = random_bytes(x.shape) >= dropped
         return x * stays.to(x.dtype).mul_(256 / (256 - dropped))
+
+
+def dropped_bytes(rate: float) -> int:
+    """The bytes, counted from 0, that stand for a dropped feature: of 256 the share nearest to a rate."""
+    return 0 if rate == 0 else min(255, max(1, round(256 * rate)))
+
+
+def random_bytes(shape: torch.Size) -> Tensor:
+    """Bytes drawn from torch's global generator on the CPU, uint8 of a shape."""
+    count = shape.numel()
+    words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+    return words.view(torch.uint8)[:count].view(shape)
 
 
 class TableInput(nn.Module):

@@ -33,7 +33,7 @@ class ResNet(nn.Module):
             blocks.append(ResidualBlock(width, block.width, block.kernel, block.stride))
             width = block.width
         self.body = nn.Sequential(*blocks)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.dropout = Dropout(0.0)
         self.head = nn.Linear(width, num_outputs)
         for module in self.modules():
@@ -47,7 +47,7 @@ class ResNet(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Outputs [B, classes or 1]."""
-        out: Tensor = self.head(self.dropout(self.pool(self.body(self.stem(x_BCHW))).flatten(1)))
+        out: Tensor = self.head(self.dropout(self.pool(self.body(self.stem(x_BCHW)))))
         return out
 
 

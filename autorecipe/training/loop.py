@@ -33,6 +33,13 @@ class OutOfMemory(Exception):
     """The device's memory does not hold the network and its batch."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a step means that the memory is used up."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "memory" in str(error) and ("alloc" in str(error) or "out of" in str(error))
+
+
 @dataclass
 class Session:
     """A training run in progress: the state that a checkpoint saves."""
@@ -195,10 +202,8 @@ def train(
             if recipe.optimizer.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
             session.optimizer.step()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(str(error)) from error
-        except RuntimeError as error:
-            if "memory" in str(error) and ("alloc" in str(error) or "out of" in str(error)):
+        except (MemoryError, RuntimeError) as error:
+            if out_of_memory(error):
                 raise OutOfMemory(str(error)) from error
             raise
         session.step += 1

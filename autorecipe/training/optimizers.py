@@ -1,7 +1,10 @@
 """Optimizers from a recipe's section."""
 
+import math
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autorecipe.recipe import OptimizerSection
 
@@ -28,3 +31,71 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every group."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+class MemberOptimizer:
+    """AdamW or SGD over the matrix of parameters of K networks, each with its own rate, decay and clipping.
+
+    torch's optimizers take one learning rate for all.  The updates are those of `torch.optim.AdamW` and
+    `torch.optim.SGD` with Nesterov's momentum.
+
+    Args:
+        sections: one a member; names and betas must be the same.
+        matrix: parameters [K, P], changed in place.
+        decayed: whether weight decay acts on a parameter, bool [P].
+    """
+
+    def __init__(self, sections: Sequence[OptimizerSection], matrix: Tensor, decayed: Tensor) -> None:
+        first = sections[0]
+        if any((s.name, s.beta1, s.beta2) != (first.name, first.beta1, first.beta2) for s in sections):
+            raise ValueError("the members of a cohort have one optimizer with the same betas")
+        self.name, self.beta1, self.beta2 = first.name, first.beta1, first.beta2
+        self.matrix, self.decayed = matrix, decayed
+        self.decay = torch.tensor([[s.weight_decay] for s in sections], device=matrix.device)
+        self.clip_norm = torch.tensor([s.clip_norm or math.inf for s in sections], device=matrix.device)
+        self.steps = 0
+        self.moments = [torch.zeros_like(matrix) for _ in range(2 if self.name == "adamw" else 1)]
+        self._decays = bool(self.decay.any())
+        self._clips = any(s.clip_norm for s in sections)
+
+    @torch.no_grad()
+    def step(self, gradients: Tensor, lr: Tensor) -> None:
+        """One update.
+
+        Args:
+            gradients: [K, P]; overwritten.
+            lr: learning rates [K, 1].
+        """
+        self.steps += 1
+        if self._clips:
+            norms = torch.linalg.vector_norm(gradients, dim=1)
+            gradients *= (self.clip_norm / (norms + 1e-6)).clamp_max(1.0)[:, None]
+        if self.name == "adamw":
+            self._adamw(gradients, lr)
+        else:
+            self._sgd(gradients, lr)
+
+    def _adamw(self, gradients: Tensor, lr: Tensor) -> None:
+        first, second = self.moments
+        if self._decays:
+            self.matrix.addcmul_(self.matrix * self.decayed, lr * self.decay, value=-1)
+        first.lerp_(gradients, 1 - self.beta1)
+        second.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
+        root = torch.sqrt(second, out=gradients)
+        root.mul_(1 / math.sqrt(1 - self.beta2**self.steps)).add_(1e-8)
+        self.matrix.addcmul_(first / root, lr, value=-1 / (1 - self.beta1**self.steps))
+
+    def _sgd(self, gradients: Tensor, lr: Tensor) -> None:
+        (momentum,) = self.moments
+        if self._decays:
+            gradients.addcmul_(self.matrix * self.decayed, self.decay)
+        if self.beta1:
+            momentum.mul_(self.beta1).add_(gradients)
+            gradients.add_(momentum, alpha=self.beta1)
+        self.matrix.addcmul_(gradients, lr, value=-1)
+
+    def keep(self, positions: Tensor, matrix: Tensor) -> None:
+        """Go on with some members only, whose parameters are now in another matrix."""
+        self.matrix = matrix
+        self.decay, self.clip_norm = self.decay[positions], self.clip_norm[positions]
+        self.moments = [moment[positions] for moment in self.moments]

@@ -1,0 +1,422 @@
+"""Recipes of one network shape that train as one program.
+
+Shapes: K members, B batch, O outputs.  A member's result is that of its recipe trained alone, up to rounding and
+the order in which dropout draws its numbers.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from autorecipe.data.batches import batch_rows, gather, step_generator
+from autorecipe.networks import build
+from autorecipe.recipe import Recipe, replace
+from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout
+from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory, start_session, train
+from autorecipe.training.losses import class_weights, member_losses
+from autorecipe.training.optimizers import MemberOptimizer
+from autorecipe.training.schedules import lr_factor
+from autorecipe.training.stack import NotStackable, Stack
+
+OWN = (
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "optimizer.clip_norm",
+    "training.seed",
+    "regularization.dropout",
+    "regularization.label_smoothing",
+    "regularization.mixup",
+    "regularization.crop",
+    "regularization.flip",
+    "regularization.erase",
+    "regularization.averaging",
+)
+"""Fields in which members may differ."""
+
+
+def cohort_key(recipe: Recipe) -> str:
+    """What the members of a cohort have in common; recipes with the same key can train together."""
+    return replace(recipe, {name: type(value)(0) for name, value in _own_values(recipe).items()}).digest
+
+
+def _own_values(recipe: Recipe) -> dict[str, float]:
+    sections = {"optimizer": recipe.optimizer, "training": recipe.training, "regularization": recipe.regularization}
+    return {name: getattr(sections[name.split(".")[0]], name.split(".")[1]) for name in OWN}
+
+
+@dataclass
+class Cohort:
+    """A cohort in training."""
+
+    recipes: list[Recipe]
+    """Of the members that are left."""
+    numbers: list[int]
+    """Their places among those that began."""
+    rows: list[Tensor]
+    """Rows to train on, int64 on the device."""
+    stack: Stack
+    averaged: Stack | None
+    """The same networks with averaged weights, or None if no member has them."""
+    optimizer: MemberOptimizer
+    weights: Tensor | None
+    """Weights of the classes in the loss, or None if they are off."""
+    step: int = 0
+    seconds: float = 0.0
+    left: dict[int, str] = field(default_factory=dict)
+    """Why members diverged, by their places."""
+
+    @property
+    def readable(self) -> Stack:
+        """The weights to score."""
+        return self.averaged if self.averaged is not None else self.stack
+
+    def member(self, number: int) -> nn.Module:
+        """The readable network of a member as a plain module."""
+        return self.readable.member(self.numbers.index(number))
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Go on with these members only; the others' compute is free at once."""
+        at = [self.numbers.index(number) for number in numbers]
+        if len(at) == len(self.numbers):
+            return
+        self.recipes = [self.recipes[k] for k in at]
+        self.rows = [self.rows[k] for k in at]
+        self.numbers = list(numbers)
+        if not at:
+            return
+        self.stack = Stack([self.stack.member(k) for k in at])
+        if self.averaged is not None:
+            self.averaged = _frozen([self.averaged.member(k) for k in at])
+        device = self.stack.matrix.device
+        self.optimizer.keep(torch.tensor(at, device=device), self.stack.matrix)
+
+
+@dataclass(frozen=True)
+class CohortLook:
+    """The state handed to the caller at one step."""
+
+    step: int
+    seconds: float
+    progress: float
+    lrs: tuple[float, ...]
+    train_losses: tuple[float, ...]
+    """Mean training losses since the look before, of the members that are left."""
+    cohort: Cohort
+
+
+SIZES = (4, 8, 16)
+"""Numbers of members that are timed."""
+FASTER = 0.9
+"""A cohort is taken where a member's step takes less than this share of its step alone."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How many trials of a shape train at once here."""
+
+    members: int
+    """1: one after another."""
+    reason: str
+
+
+def choose_members(
+    recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware, most: int, keep_going: Callable[[], object] = lambda: None
+) -> Choice:
+    """Time a few steps alone and in cohorts, and take what does most steps a second.
+
+    Args:
+        recipe: of the shape, with its numerics.
+        data: tensors on the device.
+        rows: examples to train on.
+        hardware: the device.
+        most: members that would be wanted.
+        keep_going: called before each step; raises to stop.
+    """
+    if most < SIZES[0]:
+        return Choice(1, f"one after another: {most} trials are too few for a cohort")
+    long = replace(recipe, {"training.steps": 10**6})
+    steps: Iterator[object] = train(start_session(long, data, hardware), data, rows, look_seconds=0.0)
+    alone = _step_seconds(steps, hardware)
+    best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
+    for members in (size for size in SIZES if size <= most):
+        recipes = [long] * members
+        try:
+            cohort = start_cohort(recipes, data, [rows] * members, hardware)
+        except NotStackable as error:
+            return Choice(1, f"one after another: {error}")
+        keep_going()
+        each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
+        told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
+        if each > best[1] * 0.97:
+            break
+        best = (members, each)
+    members, each = best
+    timings = f"a member's step takes {', '.join(told)}"
+    if each > FASTER * alone:
+        return Choice(1, f"one after another: {timings}")
+    return Choice(members, f"{members} at once: {timings}")
+
+
+def _step_seconds(steps: Iterator[object], hardware: Hardware, rounds: int = 3, count: int = 4) -> float:
+    """Seconds of a step: the least of a few samples, for another process may have held one of them up."""
+    for _ in range(2):
+        next(steps)
+    samples = []
+    for _ in range(rounds):
+        synchronize(hardware.device)
+        begin = time.perf_counter()
+        for _ in range(count):
+            next(steps)
+        synchronize(hardware.device)
+        samples.append((time.perf_counter() - begin) / count)
+    return min(samples)
+
+
+def start_cohort(recipes: Sequence[Recipe], data: DeviceData, rows: Sequence[Tensor], hardware: Hardware) -> Cohort:
+    """Build the networks of recipes that share a key, stacked, on the device.
+
+    Args:
+        recipes: one a member.
+        data: tensors on the device.
+        rows: of each member, the examples to train on; as many batches' worth for all.
+        hardware: the device.
+
+    Raises:
+        NotStackable: a layer of the network has no stacked form.
+        ValueError: the recipes differ in more than members may.
+    """
+    if len({cohort_key(recipe) for recipe in recipes}) != 1:
+        raise ValueError("the recipes of a cohort differ in more than its members may")
+
+    def models() -> list[nn.Module]:
+        built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
+        return [model.to(hardware.device) for model in built]
+
+    stack = Stack(models())
+    averaged = _frozen(models()) if any(r.regularization.averaging for r in recipes) else None
+    optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.decayed)
+    weights = class_weights(data.info, recipes[0].regularization.class_weights)
+    return Cohort(
+        list(recipes),
+        list(range(len(recipes))),
+        [r.to(hardware.device) for r in rows],
+        stack,
+        averaged,
+        optimizer,
+        None if weights is None else weights.to(hardware.device),
+    )
+
+
+def _frozen(models: Sequence[nn.Module]) -> Stack:
+    stack = Stack(models)
+    stack.requires_grad_(False)
+    return stack
+
+
+def train_cohort(
+    cohort: Cohort,
+    data: DeviceData,
+    *,
+    looks: Sequence[int] = (),
+    keep_going: Callable[[], object] = lambda: None,
+) -> Iterator[CohortLook]:
+    """Train a cohort to its recipes' end, handing over at each look and after the last step.
+
+    The caller may let members go (`Cohort.keep`) at a look.  A member whose loss is not finite is let go, and why is
+    in `Cohort.left`; when none is left the training ends without a last look.
+
+    Args:
+        cohort: where to begin.
+        data: tensors on the device.
+        looks: steps after which to hand over.
+        keep_going: called before each step; raises to stop.
+
+    Raises:
+        OutOfMemory: the device's memory is used up.
+    """
+    wanted, steps = set(looks), cohort.recipes[0].training.steps
+    torch.manual_seed(cohort.recipes[0].training.seed + 1_000_003 * (cohort.step + 1))  # for dropout
+    while cohort.numbers and cohort.step < steps:
+        # Members that leave change the shapes of all that is set up here.
+        yield from _stretch(cohort, data, wanted, keep_going)
+
+
+def _stretch(
+    cohort: Cohort, data: DeviceData, wanted: set[int], keep_going: Callable[[], object]
+) -> Iterator[CohortLook]:
+    """Train until a member leaves, or to the end."""
+    first, members = cohort.recipes[0], list(cohort.numbers)
+    device, steps = data.targets.device, first.training.steps
+    peaks = torch.tensor([[r.optimizer.lr] for r in cohort.recipes], device=device)
+    factors = [lr_factor(first.schedule, step / steps) for step in range(steps)]
+    averaging = _Averaging(cohort)
+    feed = _Feed(cohort, data)
+    parameters = [p for p in cohort.stack.body.parameters() if p.requires_grad]
+    pending = torch.zeros(len(members), device=device)
+    total, count = torch.zeros(len(members)), 0
+    begin, before = time.monotonic(), cohort.seconds
+    cohort.stack.train()
+    while cohort.step < steps:
+        keep_going()
+        factor = factors[cohort.step]
+        try:
+            losses = _losses(cohort, data, feed, next(feed.batches))
+            parts = torch.autograd.grad(losses.sum(), parameters)
+            gradients = torch.cat([part.reshape(len(members), -1) for part in parts], 1)
+            cohort.optimizer.step(gradients, peaks * factor)
+        except (MemoryError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise OutOfMemory(str(error)) from error
+            raise
+        cohort.step += 1
+        pending += losses.detach()
+        count += 1
+        averaging.update(cohort.step)
+        finished = cohort.step >= steps
+        look = cohort.step in wanted or finished
+        if not look and cohort.step % CHECK_EVERY:
+            continue
+        total += pending.cpu()
+        pending.zero_()
+        cohort.seconds = before + time.monotonic() - begin
+        healthy = [number for number, value in zip(members, total.isfinite().tolist(), strict=True) if value]
+        for number in set(members) - set(healthy):
+            lr = cohort.recipes[members.index(number)].optimizer.lr
+            cohort.left[number] = f"the loss was not finite after {cohort.step} steps (lr {lr * factor:.2g})"
+        if len(healthy) < len(members):
+            means = [float(total[k]) / count for k, number in enumerate(members) if number in healthy]
+            cohort.keep(healthy)
+        else:
+            means = (total / count).tolist()
+        if look and healthy:
+            lrs = tuple(recipe.optimizer.lr * factor for recipe in cohort.recipes)
+            yield CohortLook(cohort.step, cohort.seconds, cohort.step / steps, lrs, tuple(means), cohort)
+            cohort.stack.train()
+            begin, before = time.monotonic(), cohort.seconds
+            total, count = torch.zeros(len(members)), 0
+        if cohort.numbers != members:
+            return
+
+
+class _Averaging:
+    """Averaged weights of a cohort; see `loop.update_average`."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.matrices: list[Tensor] = []
+        if cohort.averaged is not None:
+            self.matrices = [cohort.averaged.matrix, cohort.stack.matrix]
+            self.buffers = (cohort.averaged.buffers_of_members(), cohort.stack.buffers_of_members())
+            shares = [r.regularization.averaging for r in cohort.recipes]
+            self.shares = torch.tensor(shares, device=cohort.stack.matrix.device)
+            self.same = len(set(shares)) == 1
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move the averages towards the current values."""
+        if not self.matrices:
+            return
+        average, current = self.matrices
+        if self.same:
+            weight = 1 / max(1.0, float(self.shares[0]) * step)
+            average.lerp_(current, weight)
+            if self.buffers[0]:
+                torch._foreach_lerp_(*self.buffers, weight)
+            return
+        weights = 1 / (self.shares * step).clamp_min(1.0)
+        average.lerp_(current, weights[:, None])
+        for kept, now in zip(*self.buffers, strict=True):
+            kept.lerp_(now, weights.view(-1, *(1,) * (now.ndim - 1)))
+
+
+class _Feed:
+    """Batches of a cohort: each distinct view of the data is made once.
+
+    A view is an order of the examples and an augmentation, with the random numbers that the recipe has alone.
+    """
+
+    def __init__(self, cohort: Cohort, data: DeviceData) -> None:
+        self.data, self.recipes = data, cohort.recipes
+        orders: dict[tuple[int, int], int] = {}
+        views: dict[tuple[int, int, bool, float], int] = {}
+        self.order_of, self.view_of = [], []
+        iterators: list[Iterator[Tensor]] = []
+        self.sources: list[tuple[int, Recipe]] = []
+        """The order and a recipe of each view."""
+        for recipe, rows in zip(cohort.recipes, cohort.rows, strict=True):
+            seed, section = recipe.training.seed, recipe.regularization
+            order = orders.setdefault((seed, rows.data_ptr()), len(orders))
+            if order == len(iterators):
+                iterators.append(batch_rows(rows, recipe.training.batch_size, seed, cohort.step))
+            image = data.info.modality == "image"
+            looks = (section.crop, section.flip, section.erase) if image else (0, False, 0.0)
+            view = views.setdefault((order, *looks), len(views))
+            if view == len(self.sources):
+                self.sources.append((order, recipe))
+            self.order_of.append(order)
+            self.view_of.append(view)
+        self.batches = zip(*iterators, strict=False)
+        self.mixup = [r.regularization.mixup if data.info.modality == "image" else 0.0 for r in cohort.recipes]
+        self.smoothing = [r.regularization.label_smoothing for r in cohort.recipes]
+
+    def inputs(self, rows: Sequence[Tensor], step: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
+        """Inputs of one step as `Stack` takes them, targets [B] or [K, B], and mixup's shares [K] or None."""
+        data, device = self.data, self.data.targets.device
+        targets = data.targets[rows[0]] if len(rows) == 1 else data.targets[torch.stack(rows)[self.order_of]]
+        if data.info.modality != "image" and not data.streamed and len(rows) > 1:
+            return gather(data.inputs, torch.stack(rows)[self.order_of]), targets, None
+        made, generators = [], []
+        for order, recipe in self.sources:
+            generator = step_generator(recipe.training.seed, step, device)
+            made.append(make_batch(data, rows[order], recipe.regularization, generator))
+            generators.append(generator)
+        shares = self._shares(generators)
+        if len(made) == 1 and shares is None:
+            return made[0], targets, None
+        if data.info.modality != "image":
+            return tuple(torch.stack([made[v][i] for v in self.view_of]) for i in range(2)), targets, None
+        if shares is None:
+            return (torch.stack([made[v][0] for v in self.view_of], 1),), targets, None
+        images = torch.stack([made[v][0].float() for v in self.view_of], 1)
+        share = shares[:, None, None, None]
+        return (images * share + images.flip(0) * (1 - share),), targets, shares
+
+    def _shares(self, generators: Sequence[torch.Generator]) -> Tensor | None:
+        """Mixup's share of the first image for each member, drawn as a recipe alone draws it."""
+        if not any(self.mixup):
+            return None
+        shares = []
+        for alpha, view in zip(self.mixup, self.view_of, strict=True):
+            if not alpha:
+                shares.append(1.0)
+                continue
+            generator = generators[view]
+            own = generator.clone_state() if generator.device.type == "cpu" else None
+            gamma = torch._standard_gamma(torch.full((2,), alpha), own)
+            shares.append(float(gamma[0] / gamma.sum().clamp_min(1e-12)))
+        return torch.tensor(shares, device=self.data.targets.device)
+
+
+def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: Sequence[Tensor]) -> Tensor:
+    """Forward pass of one step: each member's mean training loss [K], regularization included."""
+    training = cohort.recipes[0].training
+    inputs, targets, shares = feed.inputs(rows, cohort.step)
+    inputs = tuple(_laid_out(x, training.channels_last) for x in inputs)
+    with autocast(data.targets.device, training.precision):
+        outputs = cohort.stack(*inputs)
+        first = member_losses(outputs, targets, data.info, feed.smoothing, cohort.weights)
+        if shares is None:
+            return first
+        # Mixup (Zhang et al. 2018): the loss is mixed as the images are.
+        second = member_losses(outputs, targets.flip(-1), data.info, feed.smoothing, cohort.weights)
+        return shares * first + (1 - shares) * second
+
+
+def _laid_out(x: Tensor, channels_last: bool) -> Tensor:
+    """Images in the recipes' memory layout, also those of each member."""
+    if x.ndim != 5:
+        return to_layout(x, channels_last)
+    return to_layout(x.flatten(1, 2), channels_last).unflatten(1, x.shape[1:3])

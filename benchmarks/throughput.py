@@ -1,0 +1,196 @@
+"""Finished trials a second: as a cohort, as the probe chooses, against one after another.
+
+    python benchmarks/throughput.py
+    python benchmarks/throughput.py mlp_64 conv_8 --repeats 5
+    python benchmarks/throughput.py --table                     stored results -> docs/performance.md
+
+A trial is a recipe built, trained for its steps and scored on val; the trials of a case differ in learning rate,
+weight decay, dropout and label smoothing.  Both ways take turns, in one process; a ratio is that of one turn.  The
+probe's own time counts for the cohort, once for all its trials, as in a search.
+
+Data: scikit-learn's digits, as a table of 64 numbers for the perceptrons and as images for the convnets.
+
+Must, on 2 CPU cores without a GPU: speedup_mlp_64 >= 3.5, speedup_mlp_32 >= 4, speedup_conv_8 >= 1.7 and in no case
+below 0.95.
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import replace as replace_record
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from common import HERE, Store, finish, machine, open_store, options, say, write_between
+from sklearn.datasets import load_digits
+
+from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.networks import family
+from autorecipe.recipe import Block, NetworkSection, Recipe, replace
+from autorecipe.search.space import data_fields
+from autorecipe.training.cohort import choose_members, start_cohort, train_cohort
+from autorecipe.training.evaluate import DeviceData, on_device, predict, score
+from autorecipe.training.hardware import Hardware, find_hardware
+from autorecipe.training.loop import start_session, train
+
+NAME = "throughput"
+DOC = HERE.parent / "docs" / "performance.md"
+TRIALS = 16
+CASES = {
+    "mlp_16": ("table", "mlp", 16, 300),
+    "mlp_32": ("table", "mlp", 32, 300),
+    "mlp_64": ("table", "mlp", 64, 300),
+    "mlp_64_piecewise": ("table", "mlp", 64, 200),
+    "mlp_256": ("table", "mlp", 256, 100),
+    "mlp_1024": ("table", "mlp", 1024, 20),
+    "conv_4": ("image", "resnet", 4, 60),
+    "conv_8": ("image", "resnet", 8, 60),
+    "conv_16": ("image", "resnet", 16, 40),
+    "conv_64": ("image", "resnet", 64, 10),
+}
+"""Modality, family, width and steps of a trial."""
+MUST = {"mlp_64": 3.5, "mlp_32": 4.0, "conv_8": 1.7}
+WORST = 0.95
+
+
+def digits(modality: str) -> Dataset:
+    """The 1,797 digits of 8x8 pixels, as images or as a table."""
+    found = load_digits()
+    if modality == "image":
+        return load_dataset(((found.images * 15.9).astype(np.uint8), found.target), ReadOptions())
+    frame = pd.DataFrame(found.data, columns=[f"pixel {k}" for k in range(64)])
+    return load_dataset((frame, found.target), ReadOptions())
+
+
+def recipes_of(case: str, dataset: Dataset) -> list[Recipe]:
+    """The trials of a case."""
+    modality, name, width, steps = CASES[case]
+    section: NetworkSection = family(name).smallest(dataset.info)
+    ratio = width / section.width
+    blocks = tuple(Block(round(b.width * ratio), b.kernel, b.stride) for b in section.blocks)
+    embedding = "piecewise" if case.endswith("piecewise") else "none"
+    section = replace_record(section, width=width, blocks=blocks, embedding=embedding)
+    base = replace(Recipe(), {**data_fields(dataset.info), "network": section, "training.steps": steps})
+    draw = np.random.default_rng(0)
+    return [
+        replace(
+            base,
+            {
+                "optimizer.lr": float(10 ** draw.uniform(-3.5, -2)),
+                "optimizer.weight_decay": float(10 ** draw.uniform(-3, -1)),
+                "regularization.dropout": float(draw.choice([0.0, 0.1, 0.2])),
+                "regularization.label_smoothing": float(draw.choice([0.0, 0.05])),
+                "regularization.averaging": 0.1,
+                "training.channels_last": modality == "image",
+            },
+        )
+        for _ in range(TRIALS)
+    ]
+
+
+def alone(recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware: Hardware) -> list[float]:
+    """Scores of trials run one after another."""
+    rows, val = (torch.from_numpy(getattr(dataset.splits, name)) for name in ("train", "val"))
+    targets = dataset.targets.numpy()[dataset.splits.val]
+    scores = []
+    for recipe in recipes:
+        session = start_session(recipe, data, hardware)
+        for _ in train(session, data, rows):
+            pass
+        outputs = predict(session.readable, data.inputs, val, recipe)
+        scores.append(score("accuracy", targets, outputs, dataset.info))
+    return scores
+
+
+def together(recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware: Hardware) -> tuple[list[float], int]:
+    """Scores of trials in cohorts as large as the probe says, and how large that is."""
+    rows, val = (torch.from_numpy(getattr(dataset.splits, name)) for name in ("train", "val"))
+    targets = dataset.targets.numpy()[dataset.splits.val]
+    choice = choose_members(recipes[0], data, rows, hardware, len(recipes))
+    if choice.members == 1:
+        return alone(recipes, dataset, data, hardware), 1
+    scores = []
+    for first in range(0, len(recipes), choice.members):
+        group = recipes[first : first + choice.members]
+        cohort = start_cohort(group, data, [rows] * len(group), hardware)
+        for _ in train_cohort(cohort, data):
+            pass
+        outputs = predict(cohort.readable, data.inputs, val, group[0])
+        scores += [score("accuracy", targets, outputs[:, k], dataset.info) for k in range(len(cohort.numbers))]
+    return scores, choice.members
+
+
+def measure(case: str, repeats: int) -> dict[str, Any]:
+    """Both ways in turn."""
+    dataset = digits(CASES[case][0])
+    hardware = find_hardware("cpu")
+    data = on_device(dataset, hardware.device)
+    recipes = recipes_of(case, dataset)
+    short = [replace(recipe, {"training.steps": 3}) for recipe in recipes]
+    alone(short, dataset, data, hardware)
+    ratios, seconds = [], []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        one = alone(recipes, dataset, data, hardware)
+        middle = time.perf_counter()
+        many, members = together(recipes, dataset, data, hardware)
+        end = time.perf_counter()
+        ratios.append((middle - begin) / (end - middle))
+        seconds.append([round(middle - begin, 3), round(end - middle, 3)])
+        say(f"{case}: {middle - begin:.2f} s, in cohorts of {members} {end - middle:.2f} s: {ratios[-1]:.2f}")
+    return {
+        "speedup": statistics.median(ratios),
+        "spread": [min(ratios), max(ratios)],
+        "seconds": seconds,
+        "members": members,
+        "trials": len(recipes),
+        "steps": CASES[case][3],
+        "mean_accuracy": {"alone": statistics.mean(one), "cohort": statistics.mean(many)},
+    }
+
+
+def rows_of(store: Store, names: list[str], repeats: int) -> dict[str, dict[str, Any]]:
+    """The row of each case, measured or taken."""
+    return {name: store.row(f"{name} x{repeats}", partial(measure, name, repeats)) for name in names}
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| network | trials, steps each | one after another | cohort | members | speed-up | spread |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        one, many = (statistics.median(pair[k] for pair in row["seconds"]) for k in (0, 1))
+        low, high = row["spread"]
+        lines.append(
+            f"| {name.replace('_', ' ')} | {row['trials']}, {row['steps']} | {one:.2f} s | {many:.2f} s | {row['members']} "
+            f"| {row['speedup']:.2f} | {low:.2f} to {high:.2f} |"
+        )
+    return "\n".join([*lines, "", ", ".join(machine().values()) + "."])
+
+
+def main(args: argparse.Namespace) -> None:
+    """All cases, and the verdict."""
+    store = open_store(args, NAME)
+    names = args.names or list(CASES)
+    rows = rows_of(store, names, args.repeats)
+    if args.table:
+        write_between(DOC, NAME, table(rows))
+    speedups = {f"speedup_{name}": round(row["speedup"], 3) for name, row in rows.items()}
+    worst = min(speedups.values())
+    judged = set(names) >= set(MUST)
+    reached = worst >= WORST and all(speedups[f"speedup_{name}"] >= least for name, least in MUST.items() if judged)
+    must = ", ".join(f"{name} >= {least}" for name, least in MUST.items()) + f", worst >= {WORST}"
+    finish(NAME, must, reached if judged else None, **speedups, worst=worst, rows=rows, machine=machine())
+
+
+if __name__ == "__main__":
+    parser = options(__doc__, seeds=None, budget=None)
+    parser.add_argument("names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="turns of each case (default 3)")
+    parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
+    main(parser.parse_args())
