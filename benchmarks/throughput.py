@@ -33,7 +33,7 @@ from autorecipe.recipe import Block, NetworkSection, Recipe, replace
 from autorecipe.search.space import data_fields
 from autorecipe.training.cohort import choose_members, start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, on_device, predict, score
-from autorecipe.training.hardware import Hardware, find_hardware
+from autorecipe.training.hardware import Hardware, Numerics, find_hardware, time_numerics, use_threads
 from autorecipe.training.loop import start_session, train
 
 NAME = "throughput"
@@ -105,12 +105,15 @@ def alone(recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware: H
     return scores
 
 
-def together(recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware: Hardware) -> tuple[list[float], int]:
+def together(
+    recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware: Hardware, step: Numerics
+) -> tuple[list[float], int]:
     """Scores of trials in cohorts as large as the probe says, and how large that is."""
     rows, val = (torch.from_numpy(getattr(dataset.splits, name)) for name in ("train", "val"))
     targets = dataset.targets.numpy()[dataset.splits.val]
-    choice = choose_members(recipes[0], data, rows, hardware, len(recipes))
+    choice = choose_members(recipes[0], data, rows, hardware, step.step_seconds)
     if choice.members == 1:
+        use_threads(step.threads)
         return alone(recipes, dataset, data, hardware), 1
     scores = []
     for first in range(0, len(recipes), choice.members):
@@ -123,20 +126,33 @@ def together(recipes: list[Recipe], dataset: Dataset, data: DeviceData, hardware
     return scores, choice.members
 
 
+def threads_alone(recipe: Recipe, dataset: Dataset, data: DeviceData, hardware: Hardware) -> Numerics:
+    """Which number of threads a trial alone has, and how long its step takes: as a search finds out."""
+    rows = torch.from_numpy(dataset.splits.train)
+    session = start_session(replace(recipe, {"training.steps": 10**6}), data, hardware)
+    steps = train(session, data, rows, look_seconds=0.0)
+
+    def run_steps(precision: str, channels_last: bool, count: int) -> None:
+        for _ in range(count):
+            next(steps)
+
+    return time_numerics(run_steps, "table", hardware, 10.0)
+
+
 def measure(case: str, repeats: int) -> dict[str, Any]:
     """Both ways in turn."""
     dataset = digits(CASES[case][0])
     hardware = find_hardware("cpu")
     data = on_device(dataset, hardware.device)
     recipes = recipes_of(case, dataset)
-    short = [replace(recipe, {"training.steps": 3}) for recipe in recipes]
-    alone(short, dataset, data, hardware)
+    step = threads_alone(recipes[0], dataset, data, hardware)
     ratios, seconds = [], []
     for _ in range(repeats):
+        use_threads(step.threads)
         begin = time.perf_counter()
         one = alone(recipes, dataset, data, hardware)
         middle = time.perf_counter()
-        many, members = together(recipes, dataset, data, hardware)
+        many, members = together(recipes, dataset, data, hardware, step)
         end = time.perf_counter()
         ratios.append((middle - begin) / (end - middle))
         seconds.append([round(middle - begin, 3), round(end - middle, 3)])

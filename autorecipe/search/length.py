@@ -83,7 +83,7 @@ def _trained(bench: Workbench, incumbent: Recipe, steps: int, shape: Shape) -> T
         deadline = min(3 * steps * shape.step_seconds + 1.0, max(0.0, bench.clock.left() / 2))
     use_shape(bench, shape)  # the last question may have trained others
     begin = time.monotonic()
-    result, _, _ = run_recipe(bench, recipe, splits.train, splits.val, deadline=deadline)
+    result = run_recipe(bench, recipe, splits.train, splits.val, deadline=deadline).result
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / max(1, len(splits.train))
     bench.say("length", steps=steps, seconds=time.monotonic() - begin, score=result.score, loss=result.loss)
     if result.state != "complete":

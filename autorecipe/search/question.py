@@ -2,9 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import replace as replace_record
 from typing import Any
+
+import numpy as np
+from torch import nn
 
 from autorecipe.data.metrics import direction, gain
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe
@@ -15,7 +19,7 @@ from autorecipe.search.answer import Answer, answer_question
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
 from autorecipe.search.summary import write_summary
-from autorecipe.search.trials import Reading, run_recipe
+from autorecipe.search.trials import Outcome, Reading, run_cohort, run_recipe
 from autorecipe.search.tried import (
     Tried,
     append_trial,
@@ -27,9 +31,10 @@ from autorecipe.search.tried import (
     remember,
     result_of,
 )
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, use_shape
-from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.loop import Session
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, use_shape
+from autorecipe.training.checkpoint import free_memory, save_weights
+from autorecipe.training.cohort import cohort_key
+from autorecipe.training.loop import OutOfMemory
 
 
 def ask_question(
@@ -62,7 +67,8 @@ def ask_question(
         if bench.budget.timed and bench.clock.left() < question.finish + question.share and tried.values:
             bench.say("note", text="the time for this question is over: its last trials are left out")
             break
-        _one_trial(bench, question, study, shapes, tried)
+        left = question.trials - len(studies.finished(study))
+        _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study)))
     answer = answer_question(bench, question, study, tried, pooled, begin)
     ended = studies.finished(study)
     diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
@@ -92,17 +98,68 @@ def _open(bench: Workbench, question: Question, earlier: Sequence[studies.Earlie
     return study
 
 
-def _one_trial(
-    bench: Workbench, question: Question, study: studies.OpenStudy, shapes: dict[str, Shape], tried: Tried
+@dataclass(frozen=True)
+class _Trial:
+    """A trial that was asked for."""
+
+    number: int
+    recipe: Recipe
+    shape: Shape
+
+
+def _at_once(bench: Workbench, question: Question, study: studies.OpenStudy) -> int:
+    """Trials to ask for together: one, or what trains as one program.
+
+    First the known points and the quasi-random ones, which depend on no result; then a cohort of the sampler's.
+    """
+    members = measure_shape(bench, question.incumbent, question.share).members
+    if members == 1:
+        return 1
+    begun = len(studies.finished(study))
+    first = len(question.known) + study.startup
+    return first - begun if begun < first else members
+
+
+def _some_trials(
+    bench: Workbench,
+    question: Question,
+    study: studies.OpenStudy,
+    shapes: dict[str, Shape],
+    tried: Tried,
+    count: int,
 ) -> None:
+    """Ask for trials, train those of one shape together, tell how they ended."""
+    asked = [_ask(bench, question, study, shapes) for _ in range(count)]
+    while asked:
+        groups: dict[str, list[_Trial]] = {}
+        again: list[_Trial] = []
+        digests: set[str] = set()
+        for trial in asked:
+            row = on_record(bench, trial.recipe)
+            if row is not None:
+                result, rungs = _tell_again(bench, study, trial.number, trial.recipe, trial.shape, row)
+                _close_trial(bench, study, trial.number, trial.recipe, result, rungs, tried)
+            elif trial.recipe.digest in digests:
+                again.append(trial)
+            else:
+                digests.add(trial.recipe.digest)
+                groups.setdefault(cohort_key(trial.recipe), []).append(trial)
+        for group in groups.values():
+            members = group[0].shape.members
+            for part in (group[i : i + members] for i in range(0, len(group), members)):
+                _train_trials(bench, question, study, part, tried)
+        asked = again
+
+
+def _ask(bench: Workbench, question: Question, study: studies.OpenStudy, shapes: dict[str, Shape]) -> _Trial:
+    """The next trial of the study, with the recipe of its point."""
     asked = studies.ask(study)
-    number = asked.number
     recipe, shape = recipe_of(bench, question, asked.params, shapes)
     digest = bench.run.save_recipe(recipe)
     bench.say(
         "trial_start",
         study=study.name,
-        number=number,
+        number=asked.number,
         params=asked.params,
         network=describe(recipe.network),
         steps=recipe.training.steps,
@@ -116,38 +173,67 @@ def _one_trial(
         "epochs": round(epochs_of(bench, recipe), 3),
         "recipe_digest": digest,
     }
-    studies.set_attrs(study, number, facts)  # at once: the dashboard shows what is running
-    row = on_record(bench, recipe)
-    if row is not None:
-        result, rungs = _tell_again(bench, study, number, recipe, shape, row)
-    else:
-        result, rungs = _train_trial(bench, question, study, number, recipe, shape)
-    _close_trial(bench, study, number, recipe, result, rungs, tried)
+    studies.set_attrs(study, asked.number, facts)  # at once: the dashboard shows what is running
+    return _Trial(asked.number, recipe, shape)
 
 
-def _train_trial(
-    bench: Workbench,
-    question: Question,
-    study: studies.OpenStudy,
-    number: int,
-    recipe: Recipe,
-    shape: Shape,
-) -> tuple[TrainResult, dict[int, float]]:
-    """Train a trial's recipe, report its readings at the rungs, tell how it ended."""
-    rungs: dict[int, float] = {}
+def _train_trials(
+    bench: Workbench, question: Question, study: studies.OpenStudy, trials: Sequence[_Trial], tried: Tried
+) -> None:
+    """Train trials, one or a cohort, report their readings at the rungs, tell how they ended."""
+    rungs: dict[int, dict[int, float]] = {trial.number: {} for trial in trials}
+    numbers = [trial.number for trial in trials]
 
-    def at_rung(reading: Reading) -> bool:
-        rungs[reading.rung] = reading.score
-        bench.say("look", study=study.name, number=number, rung=reading.rung, score=reading.score)
-        return studies.report(study, number, reading.score, reading.rung)
+    def at_rung(readings: Mapping[int, Reading]) -> list[int]:
+        for k, reading in readings.items():
+            rungs[numbers[k]][reading.rung] = reading.score
+            bench.say("look", study=study.name, number=numbers[k], rung=reading.rung, score=reading.score)
+        rung = next(iter(readings.values())).rung
+        stopped = studies.report(study, {numbers[k]: reading.score for k, reading in readings.items()}, rung)
+        return [numbers.index(number) for number in stopped]
 
-    splits = bench.dataset.splits
-    limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
+    splits, shape = bench.dataset.splits, trials[0].shape
+    limit = math.inf
     if bench.budget.timed:
+        limit = 2 * question.share * max(1.0, len(trials) * shape.member_share) + 1.0
         limit = min(limit, max(1.0, bench.clock.left() - 0.5 * question.finish))
-    use_shape(bench, shape)
-    result, session, _ = run_recipe(bench, recipe, splits.train, splits.val, at_rung=at_rung, deadline=limit)
-    bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(splits.train)
+    use_shape(bench, shape, len(trials))
+    outcomes = _outcomes(bench, [trial.recipe for trial in trials], splits.train, splits.val, at_rung, limit)
+    for trial, found in zip(trials, outcomes, strict=True):
+        _tell(bench, study, trial, found, rungs[trial.number])
+        _close_trial(bench, study, trial.number, trial.recipe, found.result, rungs[trial.number], tried)
+
+
+def _outcomes(
+    bench: Workbench,
+    recipes: Sequence[Recipe],
+    train_rows: np.ndarray,
+    score_rows: np.ndarray,
+    at_rung: Callable[[Mapping[int, Reading]], list[int]],
+    limit: float,
+) -> list[Outcome]:
+    """Recipes of one shape, trained together; one alone, or one after another where they do not fit in memory."""
+    if len(recipes) > 1:
+        try:
+            rows = [[which] * len(recipes) for which in (train_rows, score_rows)]
+            return run_cohort(bench, recipes, *rows, at_rung=at_rung, deadline=limit)
+        except OutOfMemory as error:
+            free_memory(bench.hardware.device)
+            bench.say("note", text=f"{len(recipes)} trials at once do not fit in memory: {error}")
+    return [
+        run_recipe(
+            bench, recipe, train_rows, score_rows, at_rung=lambda reading, k=k: bool(at_rung({k: reading})), deadline=limit
+        )
+        for k, recipe in enumerate(recipes)
+    ]
+
+
+def _tell(
+    bench: Workbench, study: studies.OpenStudy, trial: _Trial, found: Outcome, rungs: Mapping[int, float]
+) -> None:
+    """Tell a study how a trial ended, and keep what it gave."""
+    number, recipe, result = trial.number, trial.recipe, found.result
+    bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(bench.dataset.splits.train)
     facts = {
         "state": result.state,
         "loss": result.loss,
@@ -159,13 +245,12 @@ def _train_trial(
         facts["reason"] = result.reason
     complete = result.state == "complete"
     if complete:
-        assert session is not None
-        _save_if_best(bench, recipe, result, session)
+        assert found.model is not None
+        _save_if_best(bench, recipe, result, found.model)
         put_on_record(bench, recipe, result, rungs)  # before it is told: a crash in between trains nothing again
     studies.set_attrs(study, number, facts)
-    studies.note(study, number, _trial_note(bench, recipe, result, shape))
+    studies.note(study, number, _trial_note(bench, recipe, result, trial.shape))
     studies.tell(study, number, "complete" if complete else "pruned", result.score if complete else None)
-    return result, rungs
 
 
 def _tell_again(
@@ -174,7 +259,7 @@ def _tell_again(
     """A recipe that was trained already: its readings are told, nothing is trained again."""
     rungs = {int(rung): float(value) for rung, value in row["rungs"].items()}
     for rung, value in sorted(rungs.items()):
-        studies.report(study, number, value, rung)
+        studies.report(study, {number: value}, rung)
     result = result_of(recipe, row)
     facts = {"state": "complete", "loss": result.loss, "seconds": 0.0, "num_params": result.num_params, "reused": True}
     studies.set_attrs(study, number, facts)
@@ -217,7 +302,7 @@ def _close_trial(
     bench.heartbeat()
 
 
-def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, session: Session) -> None:
+def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, model: nn.Module) -> None:
     """From the first finished trial on, a valid model lies on disk: the best by search score.
 
     A final model of an earlier part of the run stays: no trial is as long.
@@ -228,7 +313,7 @@ def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, session
     best = bench.state.best_score
     if best is not None and gain(bench.dataset.info.metric, result.score, best) <= 0:
         return
-    save_weights(session.readable, bench.run.weights)
+    save_weights(model, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(recipe))
     bench.state.best_score = result.score
     write_summary(bench, recipe, "interrupted", {"search": result.score})

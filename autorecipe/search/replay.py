@@ -110,10 +110,11 @@ def replay_recipe(
         )
         scored = splits.confirm if keeps_confirm(bench, recipe) else splits.val
         with phase(bench, "finish"):
-            result, session, _ = run_recipe(bench, recipe, rows, scored)
-        if session is None or result.state != "complete":
+            found = run_recipe(bench, recipe, rows, scored)
+        result = found.result
+        if found.model is None:
             raise InputError(f"the recipe could not be trained: {result.reason}")
-        save_weights(session.readable, run.weights)
+        save_weights(found.model, run.weights)
         write_text(run.recipe, dump_yaml(recipe))
         save_decisions(run, [])
         score_saved(bench, recipe, [], None, result.score if keeps_confirm(bench, recipe) else None, "complete")

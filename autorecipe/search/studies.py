@@ -5,7 +5,6 @@ A question opens its study with `open_study`, then for each trial: `ask`, any nu
 `set_attrs`, `note` and `attach`, and one `tell`.
 """
 
-import copy
 import hashlib
 import json
 import math
@@ -19,7 +18,7 @@ from typing import Any, Literal
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import (
@@ -194,7 +193,7 @@ def open_study(
         direction: `maximize` or `minimize`.
         metric: what the dashboard calls a trial's value.
         seed: the run's seed.
-        prune: whether `report` stops bad trials by successive halving; False where cohorts are halved.
+        prune: whether `report` stops bad trials by successive halving.
         parameters: the search space.
         known: the incumbent and known-good points; each names every parameter.
         earlier: studies that teach the sampler; a trial counts only if it answers for every parameter.
@@ -258,16 +257,22 @@ def _seed(seed: int, number: int, slug: str, trials: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}-{slug}/{trials}".encode()).digest()[:4], "big")
 
 
-class _Halving(SuccessiveHalvingPruner):
-    """Successive halving at every rung 0, 1, 2, ...: Optuna's own looks at steps 1, 2, 4, 8 only."""
+class _Halving(BasePruner):
+    """Successive halving (Jamieson and Talwalkar 2016): of the trials that reached a rung the better half goes on.
 
-    def __init__(self) -> None:
-        super().__init__(min_resource=1, reduction_factor=ETA, min_early_stopping_rate=0)
+    Optuna's own looks at steps 1, 2, 4, 8 only, and compares with those that were looked at before: in a cohort
+    all reach a rung at once.
+    """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        trial = copy.copy(trial)
-        trial.intermediate_values = {ETA**rung: value for rung, value in trial.intermediate_values.items()}
-        return super().prune(study, trial)
+        """Whether a trial is to stop at the rung that it reported last."""
+        rung = trial.last_step
+        if rung is None:
+            return False
+        sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
+        values = [sign * t.intermediate_values[rung] for t in _own(study) if rung in t.intermediate_values]
+        better = sum(value > sign * trial.intermediate_values[rung] for value in values)
+        return better >= max(1, len(values) // ETA)
 
 
 def _carry(handle: OpenStudy, storage: BaseStorage, source: Earlier, level: float | None) -> None:
@@ -353,18 +358,21 @@ def enqueue(handle: OpenStudy, params: Mapping[str, object], *, known: bool = Fa
     handle.study.enqueue_trial(point_of(handle.parameters, params), user_attrs={"known": True} if known else {})
 
 
-def report(handle: OpenStudy, number: int, value: float, rung: int) -> bool:
-    """Report a trial's value at a rung (0, 1, 2, ...); whether it should be pruned, never for known ones.
+def report(handle: OpenStudy, values: Mapping[int, float], rung: int) -> set[int]:
+    """Report the values of trials at a rung (0, 1, 2, ...); which should be pruned, never known ones.
 
     A value that is not finite is not reported: tell such a trial `pruned` with a reason.
+
+    Args:
+        handle: the study.
+        values: of the trials that have come to the rung together, by number.
+        rung: which.
     """
-    trial = handle.running[number]
-    known = _known(trial)
-    if not math.isfinite(value):
-        return not known
-    trial.report(float(value), step=rung)
-    prune = trial.should_prune()  # asked of known trials too: the others compete with them
-    return prune and not known
+    bad = {number for number, value in values.items() if not math.isfinite(value)}
+    for number in values.keys() - bad:
+        handle.running[number].report(float(values[number]), step=rung)
+    worse = {number for number in values.keys() - bad if handle.running[number].should_prune()}
+    return {number for number in bad | worse if not _known(handle.running[number])}
 
 
 def set_attrs(handle: OpenStudy, number: int | None, attrs: Mapping[str, object]) -> None:

@@ -1,12 +1,14 @@
-"""One trial: a recipe trained for its share, read at rungs, told to its study; and one decision run."""
+"""Training runs of a search: a recipe, or a cohort of them, read at rungs and scored; and one decision run."""
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_record
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, replace
@@ -14,8 +16,9 @@ from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up
 from autorecipe.training.checkpoint import free_memory
+from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import loss_of_each, predict, score
-from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
+from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,77 @@ class Reading:
     loss: float
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run ended."""
+
+    result: TrainResult
+    model: nn.Module | None = None
+    """The trained network with the weights that were scored, if the run completed."""
+    outputs: np.ndarray | None = None
+    """Its outputs [N, O] on the held-out examples."""
+
+
+class _Judge:
+    """What runs are scored on: held-out examples, a sample of them at rungs, and examples that were trained on."""
+
+    def __init__(self, bench: Workbench, train_rows: np.ndarray, score_rows: np.ndarray) -> None:
+        self.info = bench.dataset.info
+        self.train = bench.rows(train_rows)
+        self.all = bench.rows(score_rows)
+        self.few = self.all[:: max(1, -(-len(self.all) // RUNG_EXAMPLES))]
+        self.seen = self.train[:: max(1, -(-len(self.train) // SEEN_EXAMPLES))]
+        targets = bench.dataset.targets.numpy()
+        self._targets = {which: targets[getattr(self, which).cpu().numpy()] for which in ("all", "few", "seen")}
+        if self.info.task == "binary" and len(np.unique(self._targets["few"])) < 2:  # a sample may miss a rare class
+            self.few, self._targets["few"] = self.all, self._targets["all"]
+
+    def measure(self, which: str, outputs: np.ndarray, recipe: Recipe) -> tuple[float, float]:
+        """Score and loss of outputs for `all`, `few` or `seen` examples."""
+        targets = self._targets[which]
+        value = score(self.info.metric, targets, outputs, self.info, recipe.finish.thresholds)
+        return value, float(loss_of_each(targets, outputs, self.info).mean())
+
+
+@dataclass
+class _Record:
+    """What is known of a run so far."""
+
+    recipe: Recipe
+    params: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    curve: list[CurvePoint] = field(default_factory=list)
+
+    def ended(
+        self,
+        state: str,
+        reason: str = "",
+        read: tuple[float | None, float | None] = (None, None),
+        seen: tuple[float | None, float | None] = (None, None),
+    ) -> TrainResult:
+        """How it ended; `read` and `seen` are score and loss on held-out examples and on those trained on."""
+        return TrainResult(state, self.steps, self.seconds, *read, *seen, self.params, tuple(self.curve), reason)
+
+    def pruned(self, read: tuple[float, float]) -> TrainResult:
+        """It was stopped at a rung."""
+        steps = self.recipe.training.steps
+        return self.ended("pruned", f"stopped at step {self.steps} of {steps}: among the worse half at this rung", read)
+
+    def not_finite(self) -> TrainResult:
+        """Its predictions are not finite."""
+        return self.ended("diverged", f"the predictions were not finite after {self.steps} steps")
+
+    def no_score(self, metric: str, read: tuple[float, float]) -> TrainResult:
+        """A user's metric may divide by zero; no comparison with such a score would say anything."""
+        return self.ended("pruned", f"{metric} is {read[0]} after {self.steps} steps", (None, read[1]))
+
+
+def rungs_of(recipe: Recipe) -> list[int]:
+    """Steps at which a run is read and may be stopped."""
+    return sorted({max(1, round(share * recipe.training.steps)) for share in RUNGS})
+
+
 def run_recipe(
     bench: Workbench,
     recipe: Recipe,
@@ -35,7 +109,7 @@ def run_recipe(
     *,
     at_rung: Callable[[Reading], bool] = lambda reading: False,
     deadline: float = math.inf,
-) -> tuple[TrainResult, Session | None, np.ndarray | None]:
+) -> Outcome:
     """Train a recipe for its steps and score it.
 
     Args:
@@ -45,80 +119,157 @@ def run_recipe(
         score_rows: examples to score on, never among `train_rows`.
         at_rung: told each rung's reading; True stops the run.
         deadline: seconds after which the run is given up.
-
-    Returns:
-        How it ended, the session, and the outputs [N, O] on `score_rows` if it completed.
     """
-    metric, info = bench.dataset.info.metric, bench.dataset.info
     begin = time.monotonic()
-    rows, scored = bench.rows(train_rows), bench.rows(score_rows)
-    few = scored[:: max(1, -(-len(scored) // RUNG_EXAMPLES))]
-    targets = bench.dataset.targets.numpy()
-    few_targets = targets[few.cpu().numpy()]
-    if info.task == "binary" and len(np.unique(few_targets)) < 2:  # a class so rare that a sample may miss it
-        few, few_targets = scored, targets[score_rows]
-    said = recipe.finish.thresholds
-    curve: list[CurvePoint] = []
-    session: Session | None = None
-
-    def ended(state: str, reason: str = "", **more: float | None) -> TrainResult:
-        steps = session.step if session else 0
-        params = num_params(session.model) if session else 0
-        return TrainResult(
-            state,
-            steps,
-            time.monotonic() - begin,
-            more.get("score"),
-            more.get("loss"),
-            more.get("train_score"),
-            more.get("train_loss"),
-            params,
-            tuple(curve),
-            reason,
-        )
+    judge, record, rungs = _Judge(bench, train_rows, score_rows), _Record(recipe), rungs_of(recipe)
 
     def keep_going() -> None:
         bench.stop()
         if time.monotonic() - begin > deadline:
             raise TimeoutError
 
-    rungs = sorted({max(1, round(share * recipe.training.steps)) for share in RUNGS})
+    def ended(result: TrainResult) -> Outcome:
+        return Outcome(_at(result, begin))
+
     try:
         session = start_session(recipe, bench.data, bench.hardware)
-        for look in train(session, bench.data, rows, looks=rungs, keep_going=keep_going):
+        record.params = num_params(session.model)
+        for look in train(session, bench.data, judge.train, looks=rungs, keep_going=keep_going):
             last = look.step >= recipe.training.steps
-            which, truth = (scored, targets[score_rows]) if last else (few, few_targets)
-            outputs = predict(session.readable, bench.data.inputs, which, recipe, bench.stop)
-            value = score(metric, truth, outputs, info, said)
-            loss = float(loss_of_each(truth, outputs, info).mean())
-            curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, value, loss))
-            if not math.isfinite(loss):
-                return ended("diverged", f"the predictions were not finite after {look.step} steps"), session, None
-            if not last and at_rung(Reading(rungs.index(look.step), value, loss)):
-                reason = f"stopped at step {look.step} of {recipe.training.steps}: among the worse half at this rung"
-                return ended("pruned", reason, score=value, loss=loss), session, None
+            which = "all" if last else "few"
+            outputs = predict(session.readable, bench.data.inputs, getattr(judge, which), recipe, bench.stop)
+            read = judge.measure(which, outputs, recipe)
+            record.steps = look.step
+            record.curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, *read))
+            if not math.isfinite(read[1]):
+                return ended(record.not_finite())
+            if not last and at_rung(Reading(rungs.index(look.step), *read)):
+                return ended(record.pruned(read))
     except Diverged as error:
-        return ended("diverged", str(error)), session, None
+        record.steps = session.step
+        return ended(record.ended("diverged", str(error)))
     except OutOfMemory as error:
-        session = None
         free_memory(bench.hardware.device)
-        return ended("out_of_memory", f"the network and its batch do not fit in memory: {error}"), None, None
+        record.steps = record.params = 0
+        return ended(record.ended("out_of_memory", f"the network and its batch do not fit in memory: {error}"))
     except TimeoutError:
-        held_up(bench, "a trial took more than twice its share")
-        return ended("stopped", f"took longer than {deadline:.1f} s, twice its share"), session, None
-    if not math.isfinite(value):  # a user's metric may divide by zero; no comparison with it would say anything
-        return ended("pruned", f"{metric} is {value} after {session.step} steps", loss=loss), session, None
-    sample = rows[:: max(1, -(-len(rows) // SEEN_EXAMPLES))]
-    seen = targets[sample.cpu().numpy()]
-    outputs_seen = predict(session.readable, bench.data.inputs, sample, recipe, bench.stop)
-    result = ended(
-        "complete",
-        score=value,
-        loss=loss,
-        train_score=score(metric, seen, outputs_seen, info, said),
-        train_loss=float(loss_of_each(seen, outputs_seen, info).mean()),
-    )
-    return result, session, outputs
+        record.steps = session.step
+        return ended(_held_up(bench, record, deadline))
+    if not math.isfinite(read[0]):
+        return ended(record.no_score(judge.info.metric, read))
+    seen = predict(session.readable, bench.data.inputs, judge.seen, recipe, bench.stop)
+    result = record.ended("complete", "", read, judge.measure("seen", seen, recipe))
+    return Outcome(_at(result, begin), session.readable, outputs)
+
+
+def _at(result: TrainResult, begin: float) -> TrainResult:
+    return replace_record(result, seconds=time.monotonic() - begin)
+
+
+def _held_up(bench: Workbench, record: _Record, deadline: float) -> TrainResult:
+    held_up(bench, "a trial took more than twice its share")
+    return record.ended("stopped", f"took longer than {deadline:.1f} s, twice its share")
+
+
+def run_cohort(
+    bench: Workbench,
+    recipes: Sequence[Recipe],
+    train_rows: Sequence[np.ndarray],
+    score_rows: Sequence[np.ndarray],
+    *,
+    at_rung: Callable[[Mapping[int, Reading]], Collection[int]] = lambda readings: (),
+    deadline: float = math.inf,
+) -> list[Outcome]:
+    """Train recipes that share a cohort's key as one program; the rest is as in `run_recipe`.
+
+    A member's seconds are its part of the cohort's: they add up to the time it took.
+
+    Args:
+        bench: the workbench.
+        recipes: one a member.
+        train_rows: of each member, examples to train on; the same array for those that train on the same.
+        score_rows: of each member, examples to score on.
+        at_rung: told each rung's readings by member; the members that it returns are stopped.
+        deadline: seconds after which the cohort is given up.
+
+    Raises:
+        OutOfMemory: the cohort does not fit.
+        NotStackable: a layer of the network has no stacked form.
+    """
+    begin = mark = time.monotonic()
+    first, rungs = recipes[0], rungs_of(recipes[0])
+    judges: dict[tuple[int, int], _Judge] = {}
+    of_member = []
+    for train_on, score_on in zip(train_rows, score_rows, strict=True):
+        key = (id(train_on), id(score_on))
+        if key not in judges:
+            judges[key] = _Judge(bench, train_on, score_on)
+        of_member.append(judges[key])
+    records = [_Record(recipe) for recipe in recipes]
+    results: dict[int, TrainResult] = {}
+    outcomes: dict[int, Outcome] = {}
+
+    def keep_going() -> None:
+        bench.stop()
+        if time.monotonic() - begin > deadline:
+            raise TimeoutError
+
+    def charge(members: Sequence[int]) -> None:
+        nonlocal mark
+        now = time.monotonic()
+        for number in members:
+            records[number].seconds += (now - mark) / len(members)
+        mark = now
+
+    def outputs_of(which: str, members: Sequence[int]) -> dict[int, np.ndarray]:
+        """Outputs of members, each on its own examples; examples that several have are looked at once."""
+        found = {}
+        for judge in dict.fromkeys(of_member[number] for number in members):
+            made = predict(cohort.readable, bench.data.inputs, getattr(judge, which), first, bench.stop)
+            mine = [number for number in members if of_member[number] is judge]
+            found |= {number: np.ascontiguousarray(made[:, cohort.numbers.index(number)]) for number in mine}
+        return found
+
+    cohort = start_cohort(recipes, bench.data, [judge.train for judge in of_member], bench.hardware)
+    params = num_params(cohort.stack) // len(recipes)
+    for record in records:
+        record.params = params
+    try:
+        for look in train_cohort(cohort, bench.data, looks=rungs, keep_going=keep_going):
+            last = look.step >= first.training.steps
+            members, which = list(cohort.numbers), "all" if last else "few"
+            outputs = outputs_of(which, members)
+            read = {n: of_member[n].measure(which, outputs[n], recipes[n]) for n in members}
+            charge(members)
+            for number, lr, train_loss in zip(members, look.lrs, look.train_losses, strict=True):
+                record = records[number]
+                record.steps = look.step
+                record.curve.append(CurvePoint(look.step, record.seconds, lr, train_loss, *read[number]))
+            for number in members:
+                if not math.isfinite(read[number][1]):
+                    results[number] = records[number].not_finite()
+                elif last and not math.isfinite(read[number][0]):
+                    results[number] = records[number].no_score(of_member[number].info.metric, read[number])
+            left = [number for number in members if number not in results]
+            if not last:
+                for number in at_rung({n: Reading(rungs.index(look.step), *read[n]) for n in left}):
+                    results[number] = records[number].pruned(read[number])
+            else:
+                seen = outputs_of("seen", left)
+                charge(members)
+                for n in left:
+                    results[n] = records[n].ended("complete", "", read[n], of_member[n].measure("seen", seen[n], recipes[n]))
+                    outcomes[n] = Outcome(results[n], cohort.member(n), outputs[n])
+            cohort.keep([number for number in members if number not in results or last])
+    except TimeoutError:
+        charge(cohort.numbers)
+        for number in cohort.numbers:
+            records[number].steps = cohort.step
+            results[number] = _held_up(bench, records[number], deadline)
+    for number, (step, reason) in cohort.left.items():
+        records[number].steps = step
+        results[number] = records[number].ended("diverged", reason)
+    return [outcomes.get(number, Outcome(results[number])) for number in range(len(recipes))]
 
 
 @dataclass(frozen=True)
@@ -149,7 +300,8 @@ def seed_run(bench: Workbench, recipe: Recipe, seed: int, deadline: float = math
         outputs = load_file(path)["outputs"]
         if len(outputs) == len(held_out):
             return SeedRun(score(info.metric, targets, outputs, info), outputs, held_out, 0.0, True, None)
-    result, _, made = run_recipe(bench, seeded, train_rows, held_out, deadline=deadline)
+    found = run_recipe(bench, seeded, train_rows, held_out, deadline=deadline)
+    result, made = found.result, found.outputs
     bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(train_rows)
     if made is None:
         return None

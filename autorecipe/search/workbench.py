@@ -20,10 +20,12 @@ from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dic
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
+from autorecipe.training.cohort import Choice, choose_members
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
 from autorecipe.training.lr_range import PRIOR, lr_range_test
+from autorecipe.training.stack import why_not
 
 RUNGS = (1 / 8, 1 / 4, 1 / 2)
 """Shares of the steps at which a trial is read and may be stopped; all before the cooldown."""
@@ -31,6 +33,8 @@ RUNG_EXAMPLES = 1000
 """Examples scored at a rung; the end of a trial is scored on all of val."""
 SEEN_EXAMPLES = 500
 """Training examples scored at the end of a trial, for the diagnosis."""
+PINNED_MEMBERS, PINNED_PARAMS = 8, 50_000
+"""With a budget in epochs no clock may decide: so many trials of a network of at most so many parameters at once."""
 LEAST_STEPS = 12
 """A shape that cannot do so many steps in a trial's share is not tried."""
 
@@ -133,6 +137,11 @@ class Shape:
     threads: int
     num_params: int
     reason: str
+    members: int = 1
+    """Trials that train at once; 1: one after another."""
+    member_share: float = 1.0
+    """Time of a member's step over that of a step alone."""
+    cohort_reason: str = ""
 
 
 def shape_key(recipe: Recipe) -> str:
@@ -209,14 +218,19 @@ def measure_shape(
             keep_going=bench.stop,
         )
         bench.state.spent_epochs += steps * seeds * bench.space_batch / len(bench.dataset.splits.train)
+    params = params_of(bench, recipe.network)
+    choice = _at_once(bench, recipe, rows, numerics, params, like)
     shape = Shape(
         found,
         numerics.step_seconds,
         numerics.precision,
         numerics.channels_last,
         numerics.threads,
-        params_of(bench, recipe.network),
+        params,
         numerics.reason,
+        choice.members,
+        choice.share,
+        choice.reason,
     )
     write_json(path, shape)
     bench.say(
@@ -228,6 +242,7 @@ def measure_shape(
         numerics=numerics.reason,
         step_ms=round(numerics.step_seconds * 1000, 2),
         params=shape.num_params,
+        cohort=choice.reason,
     )
     return shape
 
@@ -257,10 +272,30 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
     return time_numerics(run_steps, bench.dataset.info.modality, bench.hardware, 0.3 * share_seconds)
 
 
-def use_shape(bench: Workbench, shape: Shape) -> None:
-    """Train the next run with the threads that are fastest for its shape."""
+def _at_once(
+    bench: Workbench, recipe: Recipe, rows: torch.Tensor, numerics: Numerics, params: int, like: Shape | None
+) -> Choice:
+    """How many trials of a shape train at once."""
+    if not bench.hardware.cohorts:
+        return Choice(1, 1.0, "one after another, as asked")
+    if like is not None:
+        reason = f"{like.members} at once, as in the smaller network" if like.members > 1 else like.cohort_reason
+        return Choice(like.members, like.member_share, reason)
+    if not bench.budget.timed:
+        if params > PINNED_PARAMS:
+            return Choice(1, 1.0, "one after another: the network is large")
+        reason = why_not([build(recipe.network, recipe.regularization, bench.dataset.info, 0)] * 2)
+        if reason is not None:
+            return Choice(1, 1.0, f"one after another: {reason}")
+        return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
+    return choose_members(recipe, bench.data, rows, bench.hardware, numerics.step_seconds, bench.stop)
+
+
+def use_shape(bench: Workbench, shape: Shape, members: int = 1) -> None:
+    """Train the next run, or cohort, with the threads that are fastest for its shape."""
     if bench.hardware.kind == "cpu":
-        use_threads(1 if bench.state.one_thread else shape.threads)
+        threads = shape.threads if members == 1 else bench.hardware.threads
+        use_threads(1 if bench.state.one_thread else threads)
 
 
 def held_up(bench: Workbench, why: str) -> None:

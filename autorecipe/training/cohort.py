@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from autorecipe.data.batches import batch_rows, gather, step_generator
 from autorecipe.networks import build
-from autorecipe.recipe import Recipe, replace
+from autorecipe.recipe import Recipe, RegularizationSection, replace
 from autorecipe.training.evaluate import DeviceData
-from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout
+from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout, use_threads
 from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory, start_session, train
 from autorecipe.training.losses import class_weights, member_losses
 from autorecipe.training.optimizers import MemberOptimizer
@@ -64,10 +64,12 @@ class Cohort:
     optimizer: MemberOptimizer
     weights: Tensor | None
     """Weights of the classes in the loss, or None if they are off."""
+    order_seed: int | None = None
+    """Seed of order and augmentation for all members; None: each has its own."""
     step: int = 0
     seconds: float = 0.0
-    left: dict[int, str] = field(default_factory=dict)
-    """Why members diverged, by their places."""
+    left: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """The step at which members diverged and why, by their places."""
 
     @property
     def readable(self) -> Stack:
@@ -108,10 +110,13 @@ class CohortLook:
     cohort: Cohort
 
 
-SIZES = (4, 8, 16)
-"""Numbers of members that are timed."""
+SIZES = (8, 16)
+"""Numbers of members that are timed; the second only if the first is much faster."""
 FASTER = 0.9
 """A cohort is taken where a member's step takes less than this share of its step alone."""
+MUCH_FASTER = 0.5
+SLOW_STEP = 0.03
+"""Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
 
 
 @dataclass(frozen=True)
@@ -120,63 +125,76 @@ class Choice:
 
     members: int
     """1: one after another."""
+    share: float
+    """Time of a member's step over that of a step alone."""
     reason: str
 
 
 def choose_members(
-    recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware, most: int, keep_going: Callable[[], object] = lambda: None
+    recipe: Recipe,
+    data: DeviceData,
+    rows: Tensor,
+    hardware: Hardware,
+    alone: float,
+    keep_going: Callable[[], object] = lambda: None,
 ) -> Choice:
-    """Time a few steps alone and in cohorts, and take what does most steps a second.
+    """Time a few steps of cohorts, on all threads, and take what does most steps a second.
 
     Args:
         recipe: of the shape, with its numerics.
         data: tensors on the device.
         rows: examples to train on.
         hardware: the device.
-        most: members that would be wanted.
-        keep_going: called before each step; raises to stop.
+        alone: seconds of a step alone.
+        keep_going: called before each timing; raises to stop.
     """
-    if most < SIZES[0]:
-        return Choice(1, f"one after another: {most} trials are too few for a cohort")
+    if alone > SLOW_STEP:
+        return Choice(1, 1.0, f"one after another: a step of {alone * 1000:.0f} ms keeps the device busy")
+    use_threads(hardware.threads)
     long = replace(recipe, {"training.steps": 10**6})
-    steps: Iterator[object] = train(start_session(long, data, hardware), data, rows, look_seconds=0.0)
-    alone = _step_seconds(steps, hardware)
     best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
-    for members in (size for size in SIZES if size <= most):
-        recipes = [long] * members
-        try:
-            cohort = start_cohort(recipes, data, [rows] * members, hardware)
-        except NotStackable as error:
-            return Choice(1, f"one after another: {error}")
+    for members in SIZES:
         keep_going()
-        each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
-        told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
-        if each > best[1] * 0.97:
+        try:
+            cohort = start_cohort([long] * members, data, [rows] * members, hardware)
+            each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
+        except NotStackable as error:
+            return Choice(1, 1.0, f"one after another: {error}")
+        except OutOfMemory:
             break
-        best = (members, each)
+        told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
+        if each < best[1]:
+            best = (members, each)
+        if each > MUCH_FASTER * alone:
+            break
     members, each = best
     timings = f"a member's step takes {', '.join(told)}"
     if each > FASTER * alone:
-        return Choice(1, f"one after another: {timings}")
-    return Choice(members, f"{members} at once: {timings}")
+        return Choice(1, 1.0, f"one after another: {timings}")
+    return Choice(members, each / alone, f"{members} at once: {timings}")
 
 
-def _step_seconds(steps: Iterator[object], hardware: Hardware, rounds: int = 3, count: int = 4) -> float:
+def _step_seconds(steps: Iterator[object], hardware: Hardware) -> float:
     """Seconds of a step: the least of a few samples, for another process may have held one of them up."""
-    for _ in range(2):
-        next(steps)
+    next(steps)
     samples = []
-    for _ in range(rounds):
+    for _ in range(3):
         synchronize(hardware.device)
         begin = time.perf_counter()
-        for _ in range(count):
+        for _ in range(2):
             next(steps)
         synchronize(hardware.device)
-        samples.append((time.perf_counter() - begin) / count)
+        samples.append((time.perf_counter() - begin) / 2)
     return min(samples)
 
 
-def start_cohort(recipes: Sequence[Recipe], data: DeviceData, rows: Sequence[Tensor], hardware: Hardware) -> Cohort:
+def start_cohort(
+    recipes: Sequence[Recipe],
+    data: DeviceData,
+    rows: Sequence[Tensor],
+    hardware: Hardware,
+    order_seed: int | None = None,
+) -> Cohort:
     """Build the networks of recipes that share a key, stacked, on the device.
 
     Args:
@@ -184,6 +202,7 @@ def start_cohort(recipes: Sequence[Recipe], data: DeviceData, rows: Sequence[Ten
         data: tensors on the device.
         rows: of each member, the examples to train on; as many batches' worth for all.
         hardware: the device.
+        order_seed: seed of order and augmentation for all members, whatever their own: a race on the same batches.
 
     Raises:
         NotStackable: a layer of the network has no stacked form.
@@ -198,7 +217,7 @@ def start_cohort(recipes: Sequence[Recipe], data: DeviceData, rows: Sequence[Ten
 
     stack = Stack(models())
     averaged = _frozen(models()) if any(r.regularization.averaging for r in recipes) else None
-    optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.decayed)
+    optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
     weights = class_weights(data.info, recipes[0].regularization.class_weights)
     return Cohort(
         list(recipes),
@@ -208,6 +227,7 @@ def start_cohort(recipes: Sequence[Recipe], data: DeviceData, rows: Sequence[Ten
         averaged,
         optimizer,
         None if weights is None else weights.to(hardware.device),
+        order_seed,
     )
 
 
@@ -222,6 +242,7 @@ def train_cohort(
     data: DeviceData,
     *,
     looks: Sequence[int] = (),
+    factors: Sequence[float] | None = None,
     keep_going: Callable[[], object] = lambda: None,
 ) -> Iterator[CohortLook]:
     """Train a cohort to its recipes' end, handing over at each look and after the last step.
@@ -233,6 +254,7 @@ def train_cohort(
         cohort: where to begin.
         data: tensors on the device.
         looks: steps after which to hand over.
+        factors: on the peak learning rates at each step; None: the recipes' schedule.
         keep_going: called before each step; raises to stop.
 
     Raises:
@@ -242,30 +264,34 @@ def train_cohort(
     torch.manual_seed(cohort.recipes[0].training.seed + 1_000_003 * (cohort.step + 1))  # for dropout
     while cohort.numbers and cohort.step < steps:
         # Members that leave change the shapes of all that is set up here.
-        yield from _stretch(cohort, data, wanted, keep_going)
+        yield from _stretch(cohort, data, wanted, factors, keep_going)
 
 
 def _stretch(
-    cohort: Cohort, data: DeviceData, wanted: set[int], keep_going: Callable[[], object]
+    cohort: Cohort,
+    data: DeviceData,
+    wanted: set[int],
+    factors: Sequence[float] | None,
+    keep_going: Callable[[], object],
 ) -> Iterator[CohortLook]:
     """Train until a member leaves, or to the end."""
     first, members = cohort.recipes[0], list(cohort.numbers)
     device, steps = data.targets.device, first.training.steps
     peaks = torch.tensor([[r.optimizer.lr] for r in cohort.recipes], device=device)
-    factors = [lr_factor(first.schedule, step / steps) for step in range(steps)]
     averaging = _Averaging(cohort)
     feed = _Feed(cohort, data)
-    parameters = [p for p in cohort.stack.body.parameters() if p.requires_grad]
+    seeds = [recipe.training.seed for recipe in cohort.recipes]
+    cohort.stack.set_streams([sorted(set(seeds)).index(seed) for seed in seeds])
     pending = torch.zeros(len(members), device=device)
     total, count = torch.zeros(len(members)), 0
     begin, before = time.monotonic(), cohort.seconds
     cohort.stack.train()
     while cohort.step < steps:
         keep_going()
-        factor = factors[cohort.step]
+        factor = factors[cohort.step] if factors else lr_factor(first.schedule, cohort.step / steps)
         try:
             losses = _losses(cohort, data, feed, next(feed.batches))
-            parts = torch.autograd.grad(losses.sum(), parameters)
+            parts = torch.autograd.grad(losses.sum(), cohort.stack.ordered)
             gradients = torch.cat([part.reshape(len(members), -1) for part in parts], 1)
             cohort.optimizer.step(gradients, peaks * factor)
         except (MemoryError, RuntimeError) as error:
@@ -286,7 +312,8 @@ def _stretch(
         healthy = [number for number, value in zip(members, total.isfinite().tolist(), strict=True) if value]
         for number in set(members) - set(healthy):
             lr = cohort.recipes[members.index(number)].optimizer.lr
-            cohort.left[number] = f"the loss was not finite after {cohort.step} steps (lr {lr * factor:.2g})"
+            reason = f"the loss was not finite after {cohort.step} steps (lr {lr * factor:.2g})"
+            cohort.left[number] = (cohort.step, reason)
         if len(healthy) < len(members):
             means = [float(total[k]) / count for k, number in enumerate(members) if number in healthy]
             cohort.keep(healthy)
@@ -339,15 +366,16 @@ class _Feed:
     """
 
     def __init__(self, cohort: Cohort, data: DeviceData) -> None:
-        self.data, self.recipes = data, cohort.recipes
+        self.data = data
         orders: dict[tuple[int, int], int] = {}
         views: dict[tuple[int, int, bool, float], int] = {}
         self.order_of, self.view_of = [], []
         iterators: list[Iterator[Tensor]] = []
-        self.sources: list[tuple[int, Recipe]] = []
-        """The order and a recipe of each view."""
+        self.sources: list[tuple[int, int, RegularizationSection]] = []
+        """Order, seed and augmentation of each view."""
         for recipe, rows in zip(cohort.recipes, cohort.rows, strict=True):
-            seed, section = recipe.training.seed, recipe.regularization
+            seed = recipe.training.seed if cohort.order_seed is None else cohort.order_seed
+            section = recipe.regularization
             order = orders.setdefault((seed, rows.data_ptr()), len(orders))
             if order == len(iterators):
                 iterators.append(batch_rows(rows, recipe.training.batch_size, seed, cohort.step))
@@ -355,7 +383,7 @@ class _Feed:
             looks = (section.crop, section.flip, section.erase) if image else (0, False, 0.0)
             view = views.setdefault((order, *looks), len(views))
             if view == len(self.sources):
-                self.sources.append((order, recipe))
+                self.sources.append((order, seed, recipe.regularization))
             self.order_of.append(order)
             self.view_of.append(view)
         self.batches = zip(*iterators, strict=False)
@@ -369,9 +397,9 @@ class _Feed:
         if data.info.modality != "image" and not data.streamed and len(rows) > 1:
             return gather(data.inputs, torch.stack(rows)[self.order_of]), targets, None
         made, generators = [], []
-        for order, recipe in self.sources:
-            generator = step_generator(recipe.training.seed, step, device)
-            made.append(make_batch(data, rows[order], recipe.regularization, generator))
+        for order, seed, section in self.sources:
+            generator = step_generator(seed, step, device)
+            made.append(make_batch(data, rows[order], section, generator))
             generators.append(generator)
         shares = self._shares(generators)
         if len(made) == 1 and shares is None:
@@ -406,12 +434,12 @@ def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: Sequence[Tensor
     inputs, targets, shares = feed.inputs(rows, cohort.step)
     inputs = tuple(_laid_out(x, training.channels_last) for x in inputs)
     with autocast(data.targets.device, training.precision):
-        outputs = cohort.stack(*inputs)
+        outputs = cohort.stack.outputs(*inputs)
         first = member_losses(outputs, targets, data.info, feed.smoothing, cohort.weights)
         if shares is None:
             return first
         # Mixup (Zhang et al. 2018): the loss is mixed as the images are.
-        second = member_losses(outputs, targets.flip(-1), data.info, feed.smoothing, cohort.weights)
+        second = member_losses(outputs, targets.flip(targets.ndim - 1 if data.info.task != "multilabel" else targets.ndim - 2), data.info, feed.smoothing, cohort.weights)
         return shares * first + (1 - shares) * second
 
 

@@ -28,6 +28,8 @@ class Hardware:
     reason: str
     vary_threads: bool = True
     """Whether fewer threads may be used where they are as fast; False if the user gave their number."""
+    cohorts: bool = True
+    """Whether trials of small networks may train at once."""
 
     @property
     def kind(self) -> str:

@@ -46,7 +46,7 @@ def member_losses(
     """The mean loss of a batch for each of M members, [M]: `loss_function` for each, in one go.
 
     Args:
-        outputs: [B, M, K], [B, M, L] or [B, M, 1].
+        outputs: [M, B, K], [M, B, L] or [M, B, 1].
         targets: as in `loss_function`, or with M in front where members have batches of their own.
         info: the task, and the link of a regression's target.
         label_smoothing: of each member.
@@ -54,31 +54,29 @@ def member_losses(
     """
     outputs = outputs.float()
     smoothing = torch.tensor(label_smoothing, device=outputs.device) if any(label_smoothing) else None
-    own = targets.ndim == (3 if info.task == "multilabel" else 2)
-    targets = targets.transpose(0, 1) if own else targets[:, None]
     if info.task == "regression":
         guess = outputs.squeeze(2)
         targets = targets.expand_as(guess)
         each = poisson_deviance(guess, targets, info) if info.target_scale.link == "exp" else (guess - targets) ** 2
-        return each.mean(0)
+        return each.mean(1)
     if info.task == "multilabel":
         targets = targets.expand_as(outputs)
         if smoothing is not None:
-            share = smoothing[:, None]
+            share = smoothing[:, None, None]
             targets = targets * (1 - share) + 0.5 * share
         each = F.binary_cross_entropy_with_logits(outputs, targets, pos_weight=weights, reduction="none")
-        return each.mean((0, 2))
+        return each.mean((1, 2))
     logs = outputs.log_softmax(2)
     targets = targets.expand(outputs.shape[:2])
     hit = -logs.gather(2, targets[..., None]).squeeze(2)
     if weights is None:
-        loss = hit.mean(0)
-        spread = None if smoothing is None else -logs.mean((0, 2))
+        loss = hit.mean(1)
+        spread = None if smoothing is None else -logs.mean((1, 2))
     else:
         of_target = weights[targets]
-        total = of_target.sum(0)
-        loss = (hit * of_target).sum(0) / total
-        spread = None if smoothing is None else -(logs * weights).mean(2).sum(0) / total
+        total = of_target.sum(1)
+        loss = (hit * of_target).sum(1) / total
+        spread = None if smoothing is None else -(logs * weights).mean(2).sum(1) / total
     return loss if smoothing is None or spread is None else (1 - smoothing) * loss + smoothing * spread
 
 

@@ -42,15 +42,15 @@ class MemberOptimizer:
     Args:
         sections: one a member; names and betas must be the same.
         matrix: parameters [K, P], changed in place.
-        decayed: whether weight decay acts on a parameter, bool [P].
+        num_decayed: weight decay acts on so many of them, the first ones.
     """
 
-    def __init__(self, sections: Sequence[OptimizerSection], matrix: Tensor, decayed: Tensor) -> None:
+    def __init__(self, sections: Sequence[OptimizerSection], matrix: Tensor, num_decayed: int) -> None:
         first = sections[0]
         if any((s.name, s.beta1, s.beta2) != (first.name, first.beta1, first.beta2) for s in sections):
             raise ValueError("the members of a cohort have one optimizer with the same betas")
         self.name, self.beta1, self.beta2 = first.name, first.beta1, first.beta2
-        self.matrix, self.decayed = matrix, decayed
+        self.matrix, self.num_decayed = matrix, num_decayed
         self.decay = torch.tensor([[s.weight_decay] for s in sections], device=matrix.device)
         self.clip_norm = torch.tensor([s.clip_norm or math.inf for s in sections], device=matrix.device)
         self.steps = 0
@@ -78,17 +78,20 @@ class MemberOptimizer:
     def _adamw(self, gradients: Tensor, lr: Tensor) -> None:
         first, second = self.moments
         if self._decays:
-            self.matrix.addcmul_(self.matrix * self.decayed, lr * self.decay, value=-1)
+            self.matrix[:, : self.num_decayed].mul_(1 - lr * self.decay)
         first.lerp_(gradients, 1 - self.beta1)
         second.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
+        # The step is lr / c1 * first / (sqrt(second) / c2 + eps); the rates are brought below the line.
+        c1, c2 = 1 - self.beta1**self.steps, math.sqrt(1 - self.beta2**self.steps)
         root = torch.sqrt(second, out=gradients)
-        root.mul_(1 / math.sqrt(1 - self.beta2**self.steps)).add_(1e-8)
-        self.matrix.addcmul_(first / root, lr, value=-1 / (1 - self.beta1**self.steps))
+        root.add_(1e-8 * c2).mul_(c1 / (c2 * lr))
+        self.matrix.addcdiv_(first, root, value=-1)
 
     def _sgd(self, gradients: Tensor, lr: Tensor) -> None:
         (momentum,) = self.moments
         if self._decays:
-            gradients.addcmul_(self.matrix * self.decayed, self.decay)
+            decayed = slice(self.num_decayed)
+            gradients[:, decayed].addcmul_(self.matrix[:, decayed], self.decay)
         if self.beta1:
             momentum.mul_(self.beta1).add_(gradients)
             gradients.add_(momentum, alpha=self.beta1)

@@ -45,22 +45,26 @@ class Stack(nn.Module):
         self.template = [copy.deepcopy(models[0])]  # in a list: it is no part of this module
         self.body = stacked(list(models))
         self.members = len(models)
-        names = [name for name, _ in self.body.named_parameters()]
-        sizes = [p[0].numel() for p in self.body.parameters()]
-        matrix = torch.cat([p.detach().reshape(self.members, -1) for p in self.body.parameters()], 1)
-        for p, part in zip(self.body.parameters(), matrix.split(sizes, 1), strict=True):
-            p.data = part.view(p.shape)
-        self.matrix = matrix
+        decays = _decays(self.template[0])
+        named = sorted(self.body.named_parameters(), key=lambda pair: not decays[pair[0]])
+        self.ordered = [p for _, p in named]
+        """Parameters in the order of the matrix: those on which weight decay acts come first."""
+        self.num_decayed = sum(p[0].numel() for name, p in named if decays[name])
+        self.matrix = torch.cat([p.detach().reshape(self.members, -1) for p in self.ordered], 1)
         """Parameters [K, P]: the module's are views of it."""
-        self.decayed = _decayed(self.template[0], names, sizes).to(matrix.device)
-        """Whether weight decay acts on a parameter, bool [P]."""
+        parts = self.matrix.split([p[0].numel() for p in self.ordered], 1)
+        for p, part in zip(self.ordered, parts, strict=True):
+            p.data = part.view(p.shape)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Outputs [B, K, O] of inputs that all members share ([B, C, H, W]; or [B, F] and [B, columns]) or
         not ([B, K, C, H, W]; or [K, B, F] and [K, B, columns])."""
-        given = tuple(self._of_members(x) for x in inputs)
-        outputs: Tensor = self.body(*given)
-        return outputs.transpose(0, 1)
+        return self.outputs(*inputs).transpose(0, 1)
+
+    def outputs(self, *inputs: Tensor) -> Tensor:
+        """The same as [K, B, O], as it lies in memory."""
+        found: Tensor = self.body(*(self._of_members(x) for x in inputs))
+        return found
 
     def _of_members(self, x: Tensor) -> Tensor:
         if x.ndim == 4:
@@ -73,6 +77,12 @@ class Stack(nn.Module):
         state = {name: value[k] for name, value in self.body.state_dict().items()}
         model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
         return model.train(self.training)
+
+    def set_streams(self, streams: Sequence[int]) -> None:
+        """Which members drop the same features: those with the same number, from 0."""
+        for module in self.body.modules():
+            if isinstance(module, MemberDropout):
+                module.streams = list(streams)
 
     def buffers_of_members(self) -> list[Tensor]:
         """Floating-point buffers that differ between members, [K, ...] each."""
@@ -128,16 +138,10 @@ def _container(models: list[nn.Module]) -> nn.Module:
     return shell
 
 
-def _decayed(template: nn.Module, names: Sequence[str], sizes: Sequence[int]) -> Tensor:
-    """Matrices and kernels, as `optimizers.build_optimizer` has it: no biases, scales and embeddings."""
+def _decays(template: nn.Module) -> dict[str, bool]:
+    """Whether weight decay acts on a parameter: matrices and kernels, as `optimizers.build_optimizer` has it."""
     embedded = {id(p) for m in template.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    ones = dict(template.named_parameters())
-    return torch.cat(
-        [
-            torch.full((size,), ones[name].ndim >= 2 and id(ones[name]) not in embedded)
-            for name, size in zip(names, sizes, strict=True)
-        ]
-    )
+    return {name: p.ndim >= 2 and id(p) not in embedded for name, p in template.named_parameters()}
 
 
 def _values(models: Sequence[nn.Module], name: str) -> Tensor:
@@ -192,7 +196,7 @@ class _Linear(_Stacked):
         if _shared(x_KBF, 0):
             bias = None if self.bias is None else self.bias.reshape(-1)
             out = F.linear(x_KBF[0], self.weight.flatten(0, 1), bias)
-            return out.unflatten(1, (self.members, -1)).transpose(0, 1)
+            return out.unflatten(1, (self.members, -1)).transpose(0, 1).contiguous()
         if self.bias is None:
             return torch.bmm(x_KBF, self.weight.transpose(1, 2))
         return torch.baddbmm(self.bias[:, None], x_KBF, self.weight.transpose(1, 2))
@@ -302,29 +306,41 @@ class _Embedding(_Stacked):
 
 
 class MemberDropout(nn.Module):
-    """Dropout at a rate for each member; see `layers.Dropout`."""
+    """Dropout at a rate for each member; see `layers.Dropout`.
+
+    Members of one stream have the same random numbers, which makes their comparison fairer and is a K-th of the work:
+    a table says what each member does with each of the 256 bytes.
+    """
 
     def __init__(self, rates: Sequence[float]) -> None:
         super().__init__()
         self.rates = list(rates)
+        counts = [layers.dropped_bytes(rate) for rate in rates]
+        self.factors = torch.tensor([[0.0] * n + [256 / (256 - n)] * (256 - n) for n in counts])
+        """[K, 256]: factor of a feature by its byte."""
+        self.streams = [0] * len(self.rates)
+        """Which random numbers each member has, from 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero features at each member's rate and scale the others, in training mode."""
         if not self.training or not any(self.rates):
             return x
-        shape = (-1, *(1,) * (x.ndim - 1))  # vectors
-        rates = self.rates
-        if x.ndim >= 4:  # maps, packed or not
-            repeats = x.shape[1] // len(rates)
-            rates = [rate for rate in rates for _ in range(repeats)]
-            shape = (1, -1, *(1,) * (x.ndim - 2))
+        members, streams = len(self.rates), max(self.streams) + 1
+        maps = x.ndim >= 4  # [B, K*C, H, W] or [B, K, C, H, W], else [K, B, F]
+        one = x.unflatten(1, (members, -1))[:, 0] if x.ndim == 4 else x[:, 0] if maps else x[0]
+        shape = torch.Size((streams, *one.shape))
         if x.device.type == "cpu":
-            bytes_ = [layers.dropped_bytes(rate) for rate in rates]
-            bar = torch.tensor(bytes_, dtype=torch.uint8).view(shape)
-            scale = torch.tensor([256 / (256 - dropped) for dropped in bytes_]).view(shape)
-            return x * ((layers.random_bytes(x.shape) >= bar) * scale.to(x.dtype))
-        rate = torch.tensor(rates, device=x.device, dtype=x.dtype).view(shape)
-        return x * ((torch.rand_like(x) >= rate) / (1 - rate))
+            drawn = layers.random_bytes(shape)
+        else:
+            drawn = torch.randint(0, 256, shape, dtype=torch.uint8, device=x.device)
+            self.factors = self.factors.to(x.device)
+        table = self.factors.to(x.dtype)
+        if streams == 1:
+            factors = table.index_select(1, drawn.flatten().int())
+        else:
+            factors = table.gather(1, drawn.flatten(1)[self.streams].long())
+        factors = factors.unflatten(1, one.shape)
+        return x * (factors.transpose(0, 1).reshape(x.shape) if maps else factors)
 
 
 class _Flatten(nn.Module):

@@ -75,7 +75,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     handle = question(open_storage(run, None), known=[INCUMBENT], prune=True)
     for _ in range(6):
         asked = ask(handle)
-        report(handle, asked.number, random.Random(asked.number).random(), 0)
+        report(handle, {asked.number: random.Random(asked.number).random()}, 0)
         tell(handle, asked.number, "complete", 0.5)
     return run.journal.read_bytes()
 

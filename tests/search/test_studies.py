@@ -70,7 +70,7 @@ def test_interrupted_trials_fail_and_are_asked_again_once(run: RunDir) -> None:
     handle = question(open_storage(run, None), known=[INCUMBENT, INCUMBENT | {"kernel": 5}])
     go(handle, 1)
     known, drawn = ask(handle), ask(handle)
-    report(handle, drawn.number, 0.5, 0)
+    report(handle, {drawn.number: 0.5}, 0)
     for _ in range(2):  # opening twice enqueues once
         handle = question(open_storage(run, None), known=[INCUMBENT])
         records = {r.number: r for r in finished(handle)}
@@ -101,14 +101,15 @@ def test_known_trials_are_never_pruned_and_bad_ones_are(run: RunDir) -> None:
     handle = question(open_storage(run, None), prune=True, known=[INCUMBENT, INCUMBENT | {"kernel": 5}])
     for value in (0.9, 0.1):
         asked = ask(handle)
-        assert [report(handle, asked.number, value, rung) for rung in range(4)] == [False] * 4
+        assert [report(handle, {asked.number: value}, rung) for rung in range(4)] == [set()] * 4
         tell(handle, asked.number, "complete", value)
     bad = ask(handle)
-    assert report(handle, bad.number, 0.2, 0)
+    assert report(handle, {bad.number: 0.2}, 0)
     tell(handle, bad.number, "pruned")
     good = ask(handle)
-    assert [report(handle, good.number, value, rung) for rung, value in enumerate((0.95, 0.95, 0.95))] == [False] * 3
-    assert report(handle, good.number, 0.05, 3)  # at every rung, also the third, which Optuna's own passes over
+    for rung in range(3):
+        assert report(handle, {good.number: 0.95}, rung) == set()
+    assert report(handle, {good.number: 0.05}, 3) == {good.number}  # at every rung, also the third
     tell(handle, good.number, "pruned")
     records = finished(handle)
     assert [(r.state, r.value) for r in records] == [
@@ -123,20 +124,32 @@ def test_known_trials_are_never_pruned_and_bad_ones_are(run: RunDir) -> None:
 def test_minimize_prunes_high_values(run: RunDir) -> None:
     handle = question(open_storage(run, None), prune=True, direction="minimize")
     first, second = ask(handle), ask(handle)
-    assert not report(handle, first.number, 0.1, 0)
-    assert report(handle, second.number, 0.2, 0)
+    assert not report(handle, {first.number: 0.1}, 0)
+    assert report(handle, {second.number: 0.2}, 0)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_trials_that_come_to_a_rung_together_are_halved(run: RunDir, direction: str) -> None:
+    known = [INCUMBENT]
+    handle = question(open_storage(run, None), prune=True, known=known, direction=direction)
+    asked = [ask(handle) for _ in range(6)]
+    sign = 1 if direction == "maximize" else -1
+    values = {a.number: sign * value for a, value in zip(asked, (0.1, 0.5, 0.2, 0.6, 0.3, 0.4), strict=True)}
+    assert report(handle, values, 0) == {asked[k].number for k in (2, 4)}  # the worst is the incumbent
+    left = {asked[0].number: sign * 0.9, asked[1].number: sign * 0.7, asked[3].number: sign * 0.8}
+    assert report(handle, left, 1) == {asked[k].number for k in (1, 3)}
 
 
 def test_without_pruning_nothing_is_pruned(run: RunDir) -> None:
     handle = question(open_storage(run, None))
     for value in (0.9, 0.1, 0.0):
-        assert not report(handle, ask(handle).number, value, 1)
+        assert not report(handle, {ask(handle).number: value}, 1)
 
 
 def test_diverged_trials_have_no_value_but_a_reason(run: RunDir) -> None:
     handle = question(open_storage(run, None))
     first, second, third = ask(handle), ask(handle), ask(handle)
-    assert report(handle, first.number, float("nan"), 0)
+    assert report(handle, {first.number: float("nan")}, 0)
     set_attrs(handle, first.number, {"reason": "diverged", "loss": float("nan"), "curve": (1, float("inf")), "lr": 0.1})
     tell(handle, first.number, "pruned")
     tell(handle, second.number, "complete", float("nan"))
@@ -265,7 +278,7 @@ def test_sqlite(run: RunDir, tmp_path: Path) -> None:
     storages = [open_storage(run, url), open_storage(run, url)]
     handle = question(storages[0], known=[INCUMBENT], prune=True)
     go(handle, 6)
-    report(handle, ask(handle).number, 0.1, 0)
+    report(handle, {ask(handle).number: 0.1}, 0)
     note(handle, None, "hello")
     handle = question(storages[1], prune=True)
     assert study_summaries(storages[1], "digits-1") == [(handle.name, {"complete": 6, "failed": 1, "waiting": 1})]

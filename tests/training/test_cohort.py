@@ -111,29 +111,22 @@ def test_dropout_has_a_rate_for_each_member(datasets, name, monkeypatch, one_thr
         recipe_for(dataset, **{"training.steps": STEPS, "regularization.dropout": rate, "optimizer.lr": 1e-3 * (1 + k)})
         for k, rate in enumerate(rates)
     ]
-    features = {}
 
-    def injected(member):
-        """Bytes that depend on how many were drawn before, and on the member."""
+    def injected():
+        """Bytes that depend on how many were drawn before only: all members have the same."""
         drawn = [0]
 
         def draw(shape):
             drawn[0] += 1
-            if member is not None:
-                features["count"] = shape
-                return of_member(shape, drawn[0], member)
-            return torch.stack([of_member(shape[1:], drawn[0], k) for k in range(len(rates))])
-
-        def of_member(shape, number, k):
-            generator = torch.Generator().manual_seed(100 * number + k)
+            generator = torch.Generator().manual_seed(drawn[0])
             return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
         return draw
 
-    monkeypatch.setattr(layers, "random_bytes", injected(None))
+    monkeypatch.setattr(layers, "random_bytes", injected())
     cohort, _ = together(dataset, recipes)
     for k, recipe in enumerate(recipes):
-        monkeypatch.setattr(layers, "random_bytes", injected(k))
+        monkeypatch.setattr(layers, "random_bytes", injected())
         assert_same(cohort.member(k), alone(dataset, recipe)[0].readable)
 
 
@@ -145,6 +138,19 @@ def test_dropout_drops_each_members_share():
         groups = out if len(shape) == 3 else out.unflatten(1, (3, 4)).transpose(0, 1)
         assert [(g == 0).float().mean().item() for g in groups] == pytest.approx([0.0, 0.1, 0.6], abs=0.01)
         assert [g.mean().item() for g in groups] == pytest.approx([1.0, 1.0, 1.0], abs=0.02)
+
+
+def test_members_of_other_seeds_drop_other_features():
+    from autorecipe.training.stack import MemberDropout
+
+    dropout = MemberDropout([0.5, 0.5, 0.5]).train()
+    dropout.streams = [0, 1, 0]
+    for shape in ((3, 20, 30), (20, 3 * 4, 5, 5)):
+        out = dropout(torch.ones(shape))
+        first, second, third = out if len(shape) == 3 else out.unflatten(1, (3, 4)).transpose(0, 1)
+        assert torch.equal(first, third)
+        assert not torch.equal(first, second)
+        assert second.mean().item() == pytest.approx(1.0, abs=0.2)
 
 
 def test_members_may_have_rows_of_their_own(digits, iris, one_thread):
@@ -165,7 +171,8 @@ def test_a_diverging_member_harms_no_other(datasets, name, one_thread):
     recipes = [recipe_for(dataset, **changes, **{"optimizer.lr": lr}) for lr in lrs]
     cohort, looks = together(dataset, recipes, looks=(20,))
     assert cohort.numbers == [0, 2]
-    assert "not finite after 16 steps" in cohort.left[1]
+    assert cohort.left[1][0] == 16
+    assert "not finite after 16 steps" in cohort.left[1][1]
     assert [len(look.train_losses) for look in looks] == [2, 2]
     for number in (0, 2):
         session, one = alone(dataset, recipes[number])
@@ -223,7 +230,7 @@ def test_recipes_that_differ_in_more_are_not_one_cohort(iris):
 def test_memory_that_runs_out_is_told(iris, monkeypatch):
     recipes = [recipe_for(iris, **{"training.seed": seed}) for seed in range(2)]
     cohort = start_cohort(recipes, on_cpu(iris), [rows_of(iris)] * 2, CPU)
-    monkeypatch.setattr(Stack, "forward", lambda *x: (_ for _ in ()).throw(MemoryError("no more")))
+    monkeypatch.setattr(Stack, "outputs", lambda *x: (_ for _ in ()).throw(MemoryError("no more")))
     with pytest.raises(OutOfMemory, match="no more"):
         next(train_cohort(cohort, on_cpu(iris)))
 
@@ -341,7 +348,7 @@ def test_losses_of_members_are_the_losses(datasets, name, smoothing, strength, o
         targets = torch.randint(0, info.num_outputs, (2, count))
     targets = targets if own else targets[0]
     weights = class_weights(info, strength)
-    found = member_losses(outputs, targets, info, smoothing, weights)
+    found = member_losses(outputs.transpose(0, 1), targets, info, smoothing, weights)
     for k in range(2):
         wanted = loss_function(outputs[:, k], targets[k] if own else targets, info, smoothing[k], weights)
         assert float(found[k]) == pytest.approx(float(wanted), rel=1e-5)
