@@ -1,5 +1,6 @@
 """Records of what was found, measured and decided."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -151,6 +152,16 @@ class LRRange:
     """Standard deviation of the suggestions of single seeds, in log10."""
     flat: bool = False
     """Whether the curve gave no suggestion."""
+    lowest: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
+    """The band of the seeds' smoothed losses at each learning rate."""
+    rules: Mapping[str, float] = field(default_factory=dict)
+    """What each rule reads off the median curve."""
+    interval: tuple[float, float] | None = None
+    """Learning rates that are as good as the suggestion, as far as a race can tell; None: there was none."""
+    race_lrs: tuple[float, ...] = ()
+    race_losses: tuple[float, ...] = ()
+    """Mean loss of the race's runs at each of its rates; infinite where one diverged."""
 
 
 @dataclass(frozen=True)

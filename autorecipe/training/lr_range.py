@@ -6,7 +6,9 @@ median of several seeds on the same batches.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as replace_record
 
 import numpy as np
 import torch
@@ -14,10 +16,12 @@ import torch
 from autorecipe.data.batches import batch_rows
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import LRRange
-from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
 from autorecipe.training.hardware import Hardware
 from autorecipe.training.loop import start_session, step_loss
 from autorecipe.training.optimizers import set_lr
+from autorecipe.training.stack import NotStackable
 
 LOWEST = {"adamw": 1e-5, "sgd": 1e-3}
 HIGHEST = {"adamw": 1.0, "sgd": 10.0}
@@ -95,6 +99,131 @@ def steepest(lrs: np.ndarray, losses: np.ndarray) -> float | None:
     return float(min(lrs[at], lrs[bottom] / 3))
 
 
+def sweep_together(
+    recipe: Recipe,
+    data: DeviceData,
+    rows: torch.Tensor,
+    hardware: Hardware,
+    steps: int,
+    seeds: int,
+    keep_going: Callable[[], object] = lambda: None,
+) -> tuple[list[float], list[list[float]]]:
+    """`sweep` with several seeds as one cohort on the same batches: rates, and the raw losses of each seed.
+
+    Raises:
+        NotStackable: a layer of the network has no stacked form.
+    """
+    low, high = LOWEST[recipe.optimizer.name], HIGHEST[recipe.optimizer.name]
+    lrs = [low * (high / low) ** (step / max(1, steps - 1)) for step in range(steps)]
+    changes = {"optimizer.lr": 1.0, "training.steps": steps, "regularization.averaging": 0.0}
+    recipes = [replace(recipe, {**changes, "training.seed": recipe.training.seed + k}) for k in range(seeds)]
+    cohort = start_cohort(recipes, data, [rows] * seeds, hardware, order_seed=0)
+    losses: list[list[float]] = [[] for _ in range(seeds)]
+    for look in train_cohort(cohort, data, looks=range(1, steps + 1), factors=lrs, keep_going=keep_going):
+        if len(look.train_losses) < seeds:
+            break
+        for kept, value in zip(losses, look.train_losses, strict=True):
+            kept.append(value)
+        if any(smoothed(kept)[-1] > DIVERGED * kept[0] for kept in losses):
+            break
+    return lrs[: len(losses[0])], losses
+
+
+@dataclass(frozen=True)
+class Race:
+    """Runs at constant learning rates."""
+
+    lrs: tuple[float, ...]
+    losses: tuple[tuple[float, ...], ...]
+    """Of each rate, each seed's loss after the cooldown; infinite where it diverged."""
+    value: float
+    """Geometric mean of the rates whose mean loss is within a standard error of the best."""
+    low: float
+    high: float
+    """The lowest and highest of them, half a step further out."""
+
+
+SPACING = 2.0
+"""Factor between neighbouring rates of a race."""
+RACERS = 5
+"""Rates of a race, the suggestion in the middle."""
+RACE_SEEDS = 3
+RACE_EXAMPLES = 2000
+"""Training examples on which the racers' losses are read."""
+
+
+def race(
+    recipe: Recipe,
+    data: DeviceData,
+    rows: torch.Tensor,
+    hardware: Hardware,
+    around: float,
+    steps: int,
+    keep_going: Callable[[], object] = lambda: None,
+) -> Race | None:
+    """Short runs at learning rates around one, each with its cooldown, as one cohort on the same batches.
+
+    Args:
+        recipe: network, optimizer and schedule.
+        data: tensors on the device.
+        rows: examples to train on, and to read the loss on.
+        hardware: the device.
+        around: the rate in the middle.
+        steps: of each run.
+        keep_going: called before each step; raises to stop.
+
+    Returns:
+        What was measured; None if all runs diverged.
+
+    Raises:
+        NotStackable: a layer of the network has no stacked form.
+    """
+    lrs = tuple(around * SPACING ** (k - RACERS // 2) for k in range(RACERS))
+    seed = recipe.training.seed
+    recipes = [
+        replace(recipe, {"optimizer.lr": lr, "training.steps": steps, "training.seed": seed + 1 + k})
+        for lr in lrs
+        for k in range(RACE_SEEDS)
+    ]
+    cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware, order_seed=seed)
+    for _ in train_cohort(cohort, data, keep_going=keep_going):
+        pass
+    losses = np.full(len(recipes), np.inf)
+    if cohort.numbers:
+        read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
+        outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
+        targets = data.targets[read].cpu().numpy()
+        for k, number in enumerate(cohort.numbers):
+            value = float(loss_of_each(targets, outputs[:, k], data.info).mean())
+            losses[number] = value if math.isfinite(value) else np.inf
+    return judge_race(lrs, losses.reshape(RACERS, RACE_SEEDS))
+
+
+def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
+    """The best of the rates with its interval.
+
+    Args:
+        lrs: a geometric grid, rising [R].
+        losses: of each rate and seed, infinite where it diverged [R, S].
+
+    Returns:
+        None if each rate has diverged with some seed.
+    """
+    whole = np.isfinite(losses).all(1)
+    if not whole.any():
+        return None
+    means = np.where(whole, losses.mean(1, where=np.isfinite(losses)), np.inf)
+    count = losses.shape[1]
+    # Seeds share the batches, so what they have in common is taken out: differences between rates are compared.
+    apart = losses[whole] - losses[whole].mean(0)
+    variance = float((apart - apart.mean(1, keepdims=True)).var(ddof=0) * count / max(1, count - 1))
+    error = math.sqrt(variance / count)
+    good = [lr for lr, mean in zip(lrs, means, strict=True) if mean <= means.min() + error]
+    half = math.sqrt(lrs[1] / lrs[0])
+    value = float(np.exp(np.mean(np.log(good))))
+    return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), value, min(good) / half, max(good) * half)
+
+
 def lr_range_test(
     recipe: Recipe,
     data: DeviceData,
@@ -102,7 +231,9 @@ def lr_range_test(
     hardware: Hardware,
     *,
     steps: int = 80,
-    seeds: int = 2,
+    seeds: int = 4,
+    race_steps: int = 0,
+    together: bool = True,
     fallback: float | None = None,
     keep_going: Callable[[], object] = lambda: None,
 ) -> LRRange:
@@ -115,29 +246,109 @@ def lr_range_test(
         hardware: the device.
         steps: steps of one sweep.
         seeds: sweeps; the curve is their median.
+        race_steps: steps of each run of a race around the steepest point; 0: none.
+        together: whether sweeps train as one program, where the network can be stacked; a race always does.
         fallback: the learning rate when the curve is flat: that of the smaller network, scaled.
         keep_going: called before each step; raises to stop.
     """
     prior = PRIOR[recipe.optimizer.name][data.info.modality]
-    runs = []
-    for seed in range(seeds):
-        seeded = replace(recipe, {"training.seed": recipe.training.seed + seed})
-        runs.append(sweep(seeded, data, rows, hardware, steps, keep_going))
-    length = min(len(losses) for _, losses in runs)
-    lrs = np.array(runs[0][0][:length])
-    curves = [smoothed(losses)[:length] for _, losses in runs]
-    median = np.median(curves, axis=0) if length else np.zeros(0)
+    lrs, curves = _curves(recipe, data, rows, hardware, steps, seeds, together, keep_going)
+    median = np.median(curves, axis=0)
     found = steepest(lrs, median)
     singles = [s for s in (steepest(lrs, curve) for curve in curves) if s is not None]
-    spread = float(np.std(np.log10(singles))) if len(singles) > 1 else 0.0
-    kept = (tuple(lrs.tolist()), tuple(median.tolist()))
+    told = LRRange(
+        suggestion=0.0,
+        reason="",
+        lrs=tuple(lrs.tolist()),
+        losses=tuple(median.tolist()),
+        spread=float(np.std(np.log10(singles))) if len(singles) > 1 else 0.0,
+        lowest=tuple(curves.min(0).tolist()) if len(lrs) else (),
+        highest=tuple(curves.max(0).tolist()) if len(lrs) else (),
+        rules=rules_of(lrs, median),
+    )
     if found is None:
         value = fallback or prior
         source = "carried over from the smaller network" if fallback else "the prior"
-        return LRRange(value, f"the curve is flat, no suggestion: {source}", *kept, spread=spread, flat=True)
+        return replace_record(
+            told, suggestion=value, reason=f"the curve is flat, no suggestion: {source}", flat=True
+        )
+    curve = f"steepest descent of {f'the median of {seeds} sweeps' if seeds > 1 else 'one sweep'}"
+    if race_steps:
+        try:
+            raced = race(recipe, data, rows, hardware, found, race_steps, keep_going)
+        except NotStackable:
+            raced = None
+        if raced is not None:
+            within = f"{raced.low:.2g} to {raced.high:.2g} are as good"
+            return replace_record(
+                told,
+                suggestion=raced.value,
+                reason=f"a race of {race_steps} steps around {found:.2g}, the {curve}; {within}",
+                interval=(raced.low, raced.high),
+                race_lrs=raced.lrs,
+                race_losses=tuple(float(np.mean(row)) for row in raced.losses),
+            )
     # The factor that Optuna searches reaches from 1/4 to 4: a suggestion further than that from what
     # has worked elsewhere is pulled in, so that the known value can still be tried.
     value = float(np.clip(found, prior / 3, prior * 3))
     note = "" if value == found else f"; the steepest point {found:.2g} was held within 3x of the prior {prior:.2g}"
-    curve = f"the median of {seeds} sweeps" if seeds > 1 else "one sweep"
-    return LRRange(value, f"steepest descent of {curve}{note}", *kept, spread=spread)
+    return replace_record(told, suggestion=value, reason=f"{curve}{note}")
+
+
+def _curves(
+    recipe: Recipe,
+    data: DeviceData,
+    rows: torch.Tensor,
+    hardware: Hardware,
+    steps: int,
+    seeds: int,
+    together: bool,
+    keep_going: Callable[[], object],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Learning rates [S] and the smoothed losses of each seed [R, S], cut at the first divergence."""
+    runs: list[list[float]] = []
+    lrs: list[float] = []
+    if together and seeds > 1:
+        try:
+            lrs, runs = sweep_together(recipe, data, rows, hardware, steps, seeds, keep_going)
+        except NotStackable:
+            runs = []
+    if not runs:
+        for seed in range(seeds):
+            seeded = replace(recipe, {"training.seed": recipe.training.seed + seed})
+            found, losses = sweep(seeded, data, rows, hardware, steps, keep_going)
+            lrs = found if not runs or len(found) < len(lrs) else lrs
+            runs.append(losses)
+    length = min(len(losses) for losses in runs)
+    return np.array(lrs[:length]), np.array([smoothed(losses)[:length] for losses in runs]).reshape(seeds, length)
+
+
+def rules_of(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float]:
+    """What the usual rules read off a curve; those that say nothing are left out.
+
+    `steepest`: ours.  `valley`: half-way along the longest fall (fastai).  `minimum / 10`: Smith 2017, section 3.3.
+    """
+    if len(lrs) < 8:
+        return {}
+    found = {"minimum / 10": float(lrs[int(losses.argmin())] / 10)}
+    best = steepest(lrs, losses)
+    if best is not None:
+        found["steepest"] = best
+    begin, end = longest_fall(losses)
+    if end > begin:
+        found["valley"] = float(lrs[begin + (end - begin) // 2])
+    return found
+
+
+def longest_fall(losses: np.ndarray) -> tuple[int, int]:
+    """First and last position of the longest falling subsequence."""
+    length, before = np.ones(len(losses), int), np.arange(len(losses))
+    for i in range(1, len(losses)):
+        above = np.flatnonzero(losses[:i] > losses[i])
+        if len(above):
+            j = above[int(length[above].argmax())]
+            length[i], before[i] = length[j] + 1, j
+    end = begin = int(length.argmax())
+    while before[begin] != begin:
+        begin = int(before[begin])
+    return begin, end

@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorecipe.training import lr_range
-from autorecipe.training.lr_range import lr_range_test, smoothed, steepest, sweep
+from autorecipe.training.lr_range import (
+    judge_race,
+    longest_fall,
+    lr_range_test,
+    race,
+    smoothed,
+    steepest,
+    sweep,
+    sweep_together,
+)
 
 LRS = np.geomspace(1e-5, 1.0, 100)
 
@@ -113,3 +122,77 @@ def test_the_curve_is_the_median_of_the_seeds(iris, monkeypatch):
     found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, seeds=3)
     assert max(found.losses) < 9
     assert abs(np.log10(found.suggestion / 1e-3)) < 0.35
+
+
+def test_sweeps_together_are_sweeps(digits):
+    recipe = recipe_for(digits, **{"training.seed": 3})
+    lrs, losses = sweep_together(recipe, on_cpu(digits), rows_of(digits), CPU, 40, 3)
+    assert len(losses) == 3
+    assert {len(row) for row in losses} == {len(lrs)}
+    for k, row in enumerate(losses):
+        seeded = recipe_for(digits, **{"training.seed": 3 + k})
+        alone_lrs, alone = sweep(seeded, on_cpu(digits), rows_of(digits), CPU, 40)
+        count = min(len(row), len(alone), 12)
+        assert lrs[:count] == pytest.approx(alone_lrs[:count])
+        assert row[:count] == pytest.approx(alone[:count], rel=0.02)
+
+
+def test_a_race_finds_what_trains_best(digits):
+    found = race(recipe_for(digits), on_cpu(digits), rows_of(digits), CPU, 3e-3, 30)
+    assert len(found.lrs) == len(found.losses) == lr_range.RACERS
+    assert found.lrs[lr_range.RACERS // 2] == pytest.approx(3e-3)
+    assert found.low < found.value < found.high
+    best = found.lrs[int(np.mean(found.losses, axis=1).argmin())]
+    assert found.low < best < found.high
+
+
+def test_a_rate_that_diverges_with_one_seed_is_not_suggested(iris):
+    recipe = recipe_for(iris, **{"optimizer.name": "sgd"})
+    found = race(recipe, on_cpu(iris), rows_of(iris), CPU, 1e30, 30)
+    assert found is None or found.value < 1e30
+
+
+GRID = np.geomspace(1e-3, 16e-3, 5)
+
+
+@given(st.lists(st.lists(st.floats(0.1, 10), min_size=3, max_size=3), min_size=5, max_size=5))
+def test_the_winner_of_a_race_is_among_its_best(losses):
+    losses = np.array(losses)
+    found = judge_race(GRID, losses)
+    best = GRID[int(losses.mean(1).argmin())]
+    assert found.low <= best <= found.high
+    assert found.low <= found.value <= found.high
+    shifted = judge_race(GRID, losses + [[0.0, 5.0, 9.0]])  # what all rates have with a seed is no noise
+    assert shifted.value == pytest.approx(found.value)
+
+
+def test_a_clear_winner_is_taken_and_a_tie_is_shared():
+    clear = judge_race(GRID, np.array([[3.0, 3.1, 2.9], [2.0, 2.1, 1.9], [1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [3, 3.1, 2.9]]))
+    assert clear.value == pytest.approx(GRID[2])
+    tie = judge_race(GRID, np.array([[3.0] * 3, [1.0] * 3, [1.0] * 3, [1.0] * 3, [3.0] * 3]))
+    assert tie.value == pytest.approx(GRID[2])
+    assert tie.low < GRID[1] < GRID[3] < tie.high
+
+
+def test_rates_that_diverged_are_left_out():
+    losses = np.array([[1.0, 1.2, 1.1], [0.5, 0.6, 0.4], [0.1, np.inf, 0.1], [np.inf] * 3, [np.inf] * 3])
+    assert judge_race(GRID, losses).value == pytest.approx(GRID[1])
+    assert judge_race(GRID, np.full((5, 3), np.inf)) is None
+
+
+def test_a_suggestion_with_a_race_has_an_interval(digits):
+    found = lr_range_test(recipe_for(digits), on_cpu(digits), rows_of(digits), CPU, steps=60, seeds=3, race_steps=20)
+    if not found.flat:
+        low, high = found.interval
+        assert low < found.suggestion < high
+        assert len(found.race_lrs) == len(found.race_losses)
+    assert len(found.lowest) == len(found.highest) == len(found.lrs)
+    assert all(a <= b <= c for a, b, c in zip(found.lowest, found.losses, found.highest, strict=True))
+    assert set(found.rules) <= {"steepest", "valley", "minimum / 10"}
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=30))
+def test_the_longest_fall_falls(losses):
+    begin, end = longest_fall(np.array(losses))
+    assert begin <= end
+    assert begin == end or losses[begin] > losses[end]
