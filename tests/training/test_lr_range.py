@@ -102,7 +102,7 @@ def test_its_own_learning_rate_does_not_matter(iris):
 @pytest.mark.parametrize(("fallback", "words"), [(0.017, "carried over"), (None, "the prior")])
 def test_a_flat_curve_carries_the_rate_over(iris, monkeypatch, fallback, words):
     monkeypatch.setattr(lr_range, "sweep", lambda *a: (LRS.tolist(), [2.3] * 100))
-    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, fallback=fallback)
+    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, fallback=fallback, together=False)
     assert found.flat
     assert found.suggestion == (fallback or lr_range.PRIOR["adamw"]["table"])
     assert words in found.reason
@@ -110,7 +110,7 @@ def test_a_flat_curve_carries_the_rate_over(iris, monkeypatch, fallback, words):
 
 def test_a_far_suggestion_is_held_near_the_prior(iris, monkeypatch):
     monkeypatch.setattr(lr_range, "sweep", lambda *a: (LRS.tolist(), valley(5e-5, 1e-3).tolist()))
-    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU)
+    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, together=False)
     assert not found.flat
     assert found.suggestion == pytest.approx(lr_range.PRIOR["adamw"]["table"] / 3)
     assert "prior" in found.reason
@@ -119,7 +119,7 @@ def test_a_far_suggestion_is_held_near_the_prior(iris, monkeypatch):
 def test_the_curve_is_the_median_of_the_seeds(iris, monkeypatch):
     curves = iter([valley(1e-3, 2e-2), np.full(100, 9.0), valley(1e-3, 2e-2)])
     monkeypatch.setattr(lr_range, "sweep", lambda *a: (LRS.tolist(), next(curves).tolist()))
-    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, seeds=3)
+    found = lr_range_test(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, seeds=3, together=False)
     assert max(found.losses) < 9
     assert abs(np.log10(found.suggestion / 1e-3)) < 0.35
 
