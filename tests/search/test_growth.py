@@ -17,7 +17,7 @@ def cost(trials, known, seeds, growth):
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 30), st.booleans())
 def test_never_more_trials_than_fit(stage, known, runs, growth):
-    trials, seeds = afford(stage, known, runs, growth)
+    trials, seeds = afford(stage.trials, known, runs, growth)
     assert 2 <= trials <= max(2, stage.trials)
     assert seeds in (0, 2)
     assert trials == 2 or cost(trials, known, seeds, growth) <= runs + 1e-9
@@ -27,15 +27,15 @@ def test_never_more_trials_than_fit(stage, known, runs, growth):
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 20), st.floats(0, 20), st.booleans())
 def test_more_time_is_never_less_evidence(stage, known, runs, more, growth):
-    before, after = afford(stage, known, runs, growth), afford(stage, known, runs + more, growth)
+    before, after = afford(stage.trials, known, runs, growth), afford(stage.trials, known, runs + more, growth)
     assert after[1] >= before[1]
     assert after >= before if after[1] == before[1] else True
 
 
 def test_with_time_enough_a_question_gets_all():
     stage = STAGES[0]
-    assert afford(stage, 2, 100.0, False) == (stage.trials, 2)
-    assert afford(stage, 2, 2.5, False)[1] == 0
+    assert afford(stage.trials, 2, 100.0, False) == (stage.trials, 2)
+    assert afford(stage.trials, 2, 2.5, False)[1] == 0
 
 
 def test_points_are_tried_once_and_the_incumbent_not_again():
