@@ -1,5 +1,6 @@
 """The answer to a question: which candidate is compared, what is decided, and the sentence that says it."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
 
 SEARCH_NOISE = 0.05
-"""Standard error of a log ratio of search scores: one seed each, and the winner was picked by them."""
+"""Standard error of a log ratio of search scores on many examples: one seed each, and the winner was picked by them."""
 UNMEASURED: dict[str, Any] = {
     "effect": None,
     "standard_error": None,
@@ -97,7 +98,7 @@ def answer_question(
     if found is not None:
         expected = expected_final(found, error, prior, fade)
     else:
-        expected = foresee(decide.relative_gain(metric, level, search_score), SEARCH_NOISE, prior, fade)
+        expected = foresee(decide.relative_gain(metric, level, search_score), _search_noise(bench, error), prior, fade)
     word, adopted = decide.verdict(found, expected, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
@@ -177,6 +178,13 @@ def _search_level(bench: Workbench, incumbent: Recipe, otherwise: float) -> floa
     """The incumbent's search score, or `otherwise` if it has none."""
     level = recorded_score(bench, incumbent)
     return otherwise if level is None else level
+
+
+def _search_noise(bench: Workbench, error: float) -> float:
+    """Standard error of a log ratio of two search scores: on few examples, or few errors, chance decides more."""
+    examples = len(bench.dataset.splits.val)
+    wrong = 0.5 if bench.dataset.info.task == "regression" else min(0.5, max(error, 1 / examples))
+    return math.hypot(SEARCH_NOISE, math.sqrt((1 - wrong) / (wrong * examples)))
 
 
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:

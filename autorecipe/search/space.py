@@ -19,6 +19,8 @@ FORMAT = 1
 LR_FACTOR = "lr_factor"
 STAGE_NAMES = ("small", "width", "depth", "regularize")
 _CLASSIFICATION_ONLY = ("regularization.label_smoothing", "regularization.class_weights")
+LEAST_TRIALS = 3
+"""The incumbent and two others."""
 UNEQUAL = 3.0
 """Class weights are tried where the largest class has more than so many times the examples of the smallest."""
 
@@ -31,6 +33,10 @@ class StageSpace:
     """Recipe field, or `lr_factor`, to a list of choices or a range {low, high, log}."""
     known: tuple[dict[str, Any], ...] = ()
     """Points that are tried first: changes to the incumbent; fields not named keep its values."""
+    trials: int | None = None
+    """Trials of the stage's question; none: as many as `stages.STAGES` says."""
+    embeddings: tuple[dict[str, Any], ...] = ()
+    """Small stage, tables: changes to the network's embedding of numbers, compared in longer trials."""
     factors: tuple[int, ...] = (2,)
     """Width stage: how many times as wide."""
     kernels: tuple[int, ...] = (3,)
@@ -123,6 +129,14 @@ def _check(space: Space) -> None:
             for name, value in point.items():
                 _check_field(name, f"stages.{stage}.known", allowed=(LR_FACTOR,))
                 _check_value(name, value, f"stages.{stage}.known")
+        for point in content.embeddings:
+            for name, value in point.items():
+                if not name.startswith("network.embedding"):
+                    raise InputError(
+                        f"stages.{stage}.embeddings takes network.embedding and its settings, not '{name}'"
+                    )
+                _check_field(name, f"stages.{stage}.embeddings")
+                _check_value(name, value, f"stages.{stage}.embeddings")
     for name, value in space.start.items():
         _check_field(name, "start")
         _check_value(name, value, "start")
@@ -136,6 +150,8 @@ def _check_value(name: str, value: Any, where: str) -> None:
 
 
 def _check_growth(content: StageSpace, stage: str) -> None:
+    if content.trials is not None and content.trials < LEAST_TRIALS:
+        raise InputError(f"stages.{stage}.trials must be {LEAST_TRIALS} or more, found {content.trials}")
     if any(factor < 2 for factor in content.factors):
         raise InputError(f"stages.{stage}.factors must be 2 or more, found {list(content.factors)}")
     if any(kernel < 1 or kernel % 2 == 0 for kernel in content.kernels):

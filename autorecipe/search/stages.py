@@ -27,7 +27,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("small", 8, 1, 1, "how far does the smallest sensible network go?"),
+    Stage("small", 8, 3, 2, "how far does the smallest sensible network go?"),
     Stage("width", 6, 2, 6, "does a network twice as wide pay?"),
     Stage("depth", 6, 2, 6, "does one more block pay, and where?"),
     Stage("regularize", 9, 1, 1, "which regularization helps, and how strong?"),

@@ -352,9 +352,11 @@ def epochs_of(bench: Workbench, recipe: Recipe) -> float:
 
 
 def describe(section: NetworkSection) -> str:
-    """A network in a few words: `resnet 16-32-64`, `mlp 64-64-64 periodic`."""
+    """A network in a few words: `resnet 16-32-64`, `mlp 64-64-64 piecewise`, `mlp 64-64-64 periodic 0.3`."""
     body = "-".join(f"{b.width}{f'k{b.kernel}' if b.kernel != 3 else ''}" for b in section.blocks)
     words = [section.family, body or (str(section.width) if section.width else "")]
     if section.embedding != "none":
         words.append(section.embedding)
+    if section.embedding == "periodic":
+        words.append(f"{section.embedding_scale:g}")
     return " ".join(word for word in words if word)

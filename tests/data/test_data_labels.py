@@ -193,6 +193,8 @@ def test_the_file_wins_over_class_folders(image_folder):
         (("0", "1", "2"), "multiclass"),
         (("0.5", "1.5", "2"), "regression"),
         (("1e-3", "-2.5", "+.5"), "regression"),
+        (("1.0", "2.0", "3.0"), "regression"),  # whole, but written as floats
+        (("0.0", "1.0"), "binary"),
         (tuple(map(str, range(90))), "regression"),  # 2 of each: a quantity
         (("a", "1", "2.5"), "multiclass"),
     ],

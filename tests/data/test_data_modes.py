@@ -367,6 +367,17 @@ def test_links_to_class_folders_are_followed_and_loops_are_not(image_folder, tmp
     assert "cat/loop" in findings(dataset, "other_files")[0].found
 
 
+def test_links_to_images_elsewhere_are_named(image_folder, tmp_path):
+    root = image_folder("set")
+    away = image_folder("away", classes=("cow",), seed=1)
+    (root / "cat" / "away.png").symlink_to(next((away / "cow").iterdir()))
+    (root / "cat" / "near.png").symlink_to(next((root / "dog").iterdir()))
+    (root / "cat" / "nowhere.png").symlink_to(tmp_path / "nowhere")
+    (finding,) = findings(load(root), "linked_images")
+    assert "1 (cat/away.png)" in finding.found
+    assert "remove a link" in finding.done
+
+
 def test_hundreds_of_classes_and_strong_imbalance(tmp_path):
     random = np.random.default_rng(0)
     for i in range(150):

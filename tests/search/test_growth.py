@@ -1,11 +1,16 @@
+from types import SimpleNamespace
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autorecipe.networks import family
-from autorecipe.recipe import Recipe, replace
+from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.rundir import read_json
-from autorecipe.search.growth import _other_points, afford
+from autorecipe.search.answer import SEARCH_NOISE, _search_noise
+from autorecipe.search.growth import LONGER, _other_points, afford
+from autorecipe.search.space import shipped_path
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr, describe
 
@@ -17,7 +22,7 @@ def cost(trials, known, seeds, growth):
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 30), st.booleans())
 def test_never_more_trials_than_fit(stage, known, runs, growth):
-    trials, seeds = afford(stage, known, runs, growth)
+    trials, seeds = afford(stage.trials, known, runs, growth)
     assert 2 <= trials <= max(2, stage.trials)
     assert seeds in (0, 2)
     assert trials == 2 or cost(trials, known, seeds, growth) <= runs + 1e-9
@@ -27,15 +32,15 @@ def test_never_more_trials_than_fit(stage, known, runs, growth):
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 20), st.floats(0, 20), st.booleans())
 def test_more_time_is_never_less_evidence(stage, known, runs, more, growth):
-    before, after = afford(stage, known, runs, growth), afford(stage, known, runs + more, growth)
+    before, after = afford(stage.trials, known, runs, growth), afford(stage.trials, known, runs + more, growth)
     assert after[1] >= before[1]
     assert after >= before if after[1] == before[1] else True
 
 
 def test_with_time_enough_a_question_gets_all():
     stage = STAGES[0]
-    assert afford(stage, 2, 100.0, False) == (stage.trials, 2)
-    assert afford(stage, 2, 2.5, False)[1] == 0
+    assert afford(stage.trials, 2, 100.0, False) == (stage.trials, 2)
+    assert afford(stage.trials, 2, 2.5, False)[1] == 0
 
 
 def test_points_are_tried_once_and_the_incumbent_not_again():
@@ -58,8 +63,49 @@ def test_a_wider_network_gets_a_lower_rate(lr):
 
 def test_networks_have_different_descriptions():
     section = family("mlp").smallest(type("Info", (), {"modality": "table", "num_numbers": 2})())
-    names = {describe(s) for s in (section, family("mlp").wider(section), *family("mlp").deeper(section))}
-    assert len(names) == 3
+    embedded = [replace(Recipe(), {"network": section, "network.embedding": "periodic"}).network for _ in range(2)]
+    embedded[1] = replace(Recipe(), {"network": embedded[1], "network.embedding_scale": 0.4}).network
+    names = {describe(s) for s in (section, family("mlp").wider(section), *family("mlp").deeper(section), *embedded)}
+    assert len(names) == 5
+
+
+def test_how_numbers_enter_is_asked_in_longer_trials(searched):
+    found = searched(budget="200epochs", max_width=64)
+    first, second = read_json(found.run.decisions)[:2]
+    assert [first["stage"], second["stage"]] == ["small", "small"]
+    assert second["question"] == "small: which embedding of numbers?"
+    recipes = [load_recipe(found.path / "recipes" / f"{digest}.yaml") for digest in second["candidates"]]
+    own = load_recipe(found.path / "recipes" / f"{second['incumbent']}.yaml")
+    assert recipes
+    ways = [(recipe.network.embedding, recipe.network.embedding_scale) for recipe in (own, *recipes)]
+    assert len(set(ways)) == len(ways)
+    for recipe in recipes:
+        others = ("embedding", "embedding_scale")
+        assert {k: v for k, v in vars(recipe.network).items() if k not in others} == {
+            k: v for k, v in vars(own.network).items() if k not in others
+        }
+    short = load_recipe(found.path / "recipes" / f"{first['incumbent']}.yaml")
+    assert own.training.steps == pytest.approx(LONGER * short.training.steps, rel=0.1)
+
+
+def test_a_space_without_embeddings_does_not_ask_for_them(searched, tmp_path):
+    space = yaml.safe_load(shipped_path("table").read_text())
+    del space["stages"]["small"]["embeddings"]
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump(space))
+    found = searched(budget="60epochs", max_width=64, space=str(path))
+    assert all("embedding" not in row["question"] for row in read_json(found.run.decisions))
+
+
+def test_chance_counts_on_few_examples():
+    def noise(examples, error, task="binary"):
+        dataset = SimpleNamespace(splits=SimpleNamespace(val=range(examples)), info=SimpleNamespace(task=task))
+        return _search_noise(SimpleNamespace(dataset=dataset), error)
+
+    assert noise(20, 0.5) > noise(1000, 0.5) > noise(100_000, 0.5) == pytest.approx(SEARCH_NOISE, rel=0.01)
+    assert noise(1000, 0.01) > noise(1000, 0.1)
+    assert noise(1000, 0.0) < 1.1
+    assert noise(1000, 500.0, "regression") == noise(1000, 0.5, "regression")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +121,6 @@ def test_caps_hold(searched, caps, holds):
     found = searched(**caps)
     from autorecipe.data import ReadOptions, load_dataset
     from autorecipe.networks import build, num_params
-    from autorecipe.recipe import load_recipe
 
     info = load_dataset("iris", ReadOptions()).info
     recipes = [load_recipe(path) for path in (found.path / "recipes").glob("*.yaml")]

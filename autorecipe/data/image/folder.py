@@ -1,6 +1,7 @@
 """Folders of images: which files are there, with which label and of which split."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from autorecipe.data.image.labelled import File, named_files
 from autorecipe.data.image.labels import NAME, label_file, names_files
-from autorecipe.data.image.walk import holds_image, is_hidden, look
+from autorecipe.data.image.walk import Tree, holds_image, is_hidden, look
 from autorecipe.data.modality import SPLIT_NAMES
 from autorecipe.errors import InputError, listed
 from autorecipe.results import Finding
@@ -180,11 +181,24 @@ def _class_files(place: Path) -> tuple[list[File], list[Finding]]:
         *_some("loose_images", loose, "images in no class folder", "they were left out"),
         *_some("nested_images", nested, "images deeper than in their class folder", "its name is their class"),
         *_some("empty_class_folder", empty, "folders without an image", "no class was made of them"),
+        *_some(
+            "linked_images",
+            _elsewhere(tree, place),
+            "images that are links to files elsewhere",
+            "the files they lead to are read; remove a link to leave its image out",
+        ),
         *_some("other_files", tree.others, "files or links that are no images by their name", "they were left out"),
         *_some("hidden_files", tree.hidden, "files and folders that are hidden or the system's", "they were left out"),
         *_some("closed_folder", tree.closed, "folders that may not be opened", "they were left out", warn=True),
     ]
     return [file for folder in sorted(files) for file in files[folder]], odd
+
+
+def _elsewhere(tree: Tree, place: Path) -> list[str]:
+    """Images that are links to files which do not lie in their folder."""
+    root = os.path.realpath(place) + os.sep
+    paths = {name: os.path.realpath(f"{root}{name}") for name in sorted(tree.links)}
+    return [name for name, path in paths.items() if not path.startswith(root) and Path(path).is_file()]
 
 
 def _some(kind: str, names: Iterable[str], what: str, done: str, warn: bool = False) -> list[Finding]:

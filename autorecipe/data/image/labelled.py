@@ -211,7 +211,10 @@ def target_of(labels: np.ndarray, asked: Asked, wanted: str, column: str) -> Tar
         return label_target(labels, column, "as asked" if wanted == "multilabel" else joined)
     known = ""
     if asked.numbers and wanted == "auto":
-        distinct = len(np.unique(labels))
+        distinct = len(np.unique(labels.astype(np.float64)))
+        if distinct > 2 and any(re.search(r"[.e]", label, re.IGNORECASE) for label in labels):
+            reason = f"'{column}' holds numbers written as floats; for classes: --task multiclass"
+            return Target("regression", reason, labels.astype(np.float64), ())
         if all(re.fullmatch(r"[+-]?\d+", label) for label in labels) and len(labels) >= ROWS_A_CLASS * distinct:
             known = f"'{column}' holds whole numbers, which are classes here; for quantities: --task regression"
     return infer_target(labels, wanted, column, known)
