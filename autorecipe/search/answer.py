@@ -190,8 +190,8 @@ def _search_noise(bench: Workbench, error: float) -> float:
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """Expected relative gain of the candidate at the end of the finish, without any measurement."""
     epochs = epochs_of(bench, candidate) * _longer(question)
-    examples = len(bench.dataset.splits.train)
-    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network) / examples)
+    rows = len(bench.dataset.splits.train)
+    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows)
 
 
 def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:

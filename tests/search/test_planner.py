@@ -156,3 +156,16 @@ def test_what_long_trials_measure_does_not_fade():
     assert fading("table", 100.0, 5000.0) == 1
     assert fading("table", 20.0, 600.0) == fading("table", 20.0, 6000.0) < 1
     assert fading("image", 100.0, 5000.0) < fading("image", 100.0, 600.0) < 1
+
+
+def test_high_frequencies_want_data():
+    table = replace(Recipe(), {"data.modality": "table", "data.task": "regression", "network.embedding": "piecewise"})
+    periodic = replace(table, {"network.embedding": "periodic"})
+    few, many = (prior_gain(table, periodic, 50.0, 10_000, rows) for rows in (1000, 30_000))
+    assert few < 0 < many
+    assert prior_gain(periodic, table, 50.0, 10_000, 30_000) == pytest.approx(-many)
+    classes = replace(table, {"data.task": "binary"})
+    assert prior_gain(classes, replace(periodic, {"data.task": "binary"}), 50.0, 10_000, 30_000) < 0
+    assert prior_gain(IMAGE, replace(IMAGE, {"network.width": 16}), 50.0) == prior_gain(
+        IMAGE, replace(IMAGE, {"network.width": 16}), 50.0, 0, 30_000
+    )
