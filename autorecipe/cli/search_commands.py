@@ -54,6 +54,10 @@ def search(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = None,
+    precision: Annotated[str, typer.Option(help="auto (the fastest here), fp32 or bf16.")] = "auto",
+    no_cohorts: Annotated[
+        bool, typer.Option("--no-cohorts", help="Train trials one after another, also where together is faster.")
+    ] = False,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="An Optuna storage, such as sqlite:///studies.db; else RUN/study.journal."),
@@ -101,6 +105,8 @@ def search(
             seed=seed,
             device=device,
             threads=threads,
+            precision=precision,
+            cohorts=not no_cohorts,
             storage=storage,
             max_width=max_width,
             max_depth=max_depth,

@@ -1,6 +1,7 @@
 """The evidence of a decision: fresh seeds of candidate and incumbent, paired by seed and held-out part."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
-from autorecipe.search.trials import SeedRun, seed_run
+from autorecipe.search.trials import SeedRun, seed_runs
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
 from autorecipe.training.gains import example_gains
 
@@ -40,21 +41,48 @@ def measure_evidence(
 def _seed_pairs(
     bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe
 ) -> list[tuple[SeedRun, SeedRun]]:
-    """A run of the incumbent and one of the candidate for each seed."""
+    """A run of the incumbent and one of the candidate for each seed, as far as the time allows."""
     limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
+    shapes = {who: measure_shape(bench, recipe, question.share) for who, recipe in _both(incumbent, candidate)}
+    members = min(shape.members for shape in shapes.values())
+    share = max(shape.member_share for shape in shapes.values())
     pairs: list[tuple[SeedRun, SeedRun]] = []
-    for seed in range(question.seeds):
-        if bench.budget.timed and bench.clock.left() < question.finish * 0.8 + 2 * question.share:
+    seeds = list(range(question.seeds))
+    if members > 1 and _time_for(bench, question, 2 * len(seeds) * share):
+        use_shape(bench, shapes["candidate"], members)
+        jobs = [(recipe, seed) for seed in seeds for _, recipe in _both(incumbent, candidate)]
+        found = seed_runs(bench, jobs, members, limit * share)
+        for k, seed in enumerate(seeds):
+            pairs += _whole(bench, seed, found[2 * k : 2 * k + 2])
+        bench.heartbeat()
+        return pairs
+    for seed in seeds:
+        if not _time_for(bench, question, 2.0):
             break
-        runs = []
-        for who, recipe in (("incumbent", incumbent), ("candidate", candidate)):
-            use_shape(bench, measure_shape(bench, recipe, question.share))
-            run = seed_run(bench, recipe, seed, limit)
-            if run is None:
+        runs: list[SeedRun | None] = []
+        for who, recipe in _both(incumbent, candidate):
+            use_shape(bench, shapes[who])
+            runs += seed_runs(bench, [(recipe, seed)], deadline=limit)
+            if runs[-1] is None:
                 break
-            bench.say("evidence", who=who, seed=seed, score=run.score, reused=run.reused)
-            runs.append(run)
-        if len(runs) == 2:
-            pairs.append((runs[0], runs[1]))
+        pairs += _whole(bench, seed, runs)
         bench.heartbeat()
     return pairs
+
+
+def _both(incumbent: Recipe, candidate: Recipe) -> tuple[tuple[str, Recipe], ...]:
+    return ("incumbent", incumbent), ("candidate", candidate)
+
+
+def _time_for(bench: Workbench, question: Question, runs: float) -> bool:
+    return not bench.budget.timed or bench.clock.left() >= question.finish * 0.8 + runs * question.share
+
+
+def _whole(bench: Workbench, seed: int, runs: Sequence[SeedRun | None]) -> list[tuple[SeedRun, SeedRun]]:
+    """The pair of a seed, if both runs completed."""
+    done = [run for run in runs if run is not None]
+    for who, run in zip(("incumbent", "candidate"), runs, strict=False):
+        if run is None:
+            break
+        bench.say("evidence", who=who, seed=seed, score=run.score, reused=run.reused)
+    return [(done[0], done[1])] if len(done) == 2 else []

@@ -68,7 +68,7 @@ def make_bench(
     space: Space | None,
 ) -> Workbench:
     """Put everything the search needs on one bench."""
-    hardware = find_hardware(settings.device, settings.threads)
+    hardware = find_hardware(settings.device, settings.threads, settings.precision, settings.cohorts)
     if not budget.timed:
         torch.use_deterministic_algorithms(True, warn_only=True)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_record
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from autorecipe.data.metrics import direction, gain
@@ -19,7 +18,7 @@ from autorecipe.search.answer import Answer, answer_question
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
 from autorecipe.search.summary import write_summary
-from autorecipe.search.trials import Outcome, Reading, run_cohort, run_recipe
+from autorecipe.search.trials import Outcome, Reading, run_together
 from autorecipe.search.tried import (
     Tried,
     append_trial,
@@ -32,9 +31,8 @@ from autorecipe.search.tried import (
     result_of,
 )
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, use_shape
-from autorecipe.training.checkpoint import free_memory, save_weights
+from autorecipe.training.checkpoint import save_weights
 from autorecipe.training.cohort import cohort_key
-from autorecipe.training.loop import OutOfMemory
 
 
 def ask_question(
@@ -198,34 +196,12 @@ def _train_trials(
         limit = 2 * question.share * max(1.0, len(trials) * shape.member_share) + 1.0
         limit = min(limit, max(1.0, bench.clock.left() - 0.5 * question.finish))
     use_shape(bench, shape, len(trials))
-    outcomes = _outcomes(bench, [trial.recipe for trial in trials], splits.train, splits.val, at_rung, limit)
+    recipes = [trial.recipe for trial in trials]
+    rows = [[which] * len(trials) for which in (splits.train, splits.val)]
+    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit)
     for trial, found in zip(trials, outcomes, strict=True):
         _tell(bench, study, trial, found, rungs[trial.number])
         _close_trial(bench, study, trial.number, trial.recipe, found.result, rungs[trial.number], tried)
-
-
-def _outcomes(
-    bench: Workbench,
-    recipes: Sequence[Recipe],
-    train_rows: np.ndarray,
-    score_rows: np.ndarray,
-    at_rung: Callable[[Mapping[int, Reading]], list[int]],
-    limit: float,
-) -> list[Outcome]:
-    """Recipes of one shape, trained together; one alone, or one after another where they do not fit in memory."""
-    if len(recipes) > 1:
-        try:
-            rows = [[which] * len(recipes) for which in (train_rows, score_rows)]
-            return run_cohort(bench, recipes, *rows, at_rung=at_rung, deadline=limit)
-        except OutOfMemory as error:
-            free_memory(bench.hardware.device)
-            bench.say("note", text=f"{len(recipes)} trials at once do not fit in memory: {error}")
-    return [
-        run_recipe(
-            bench, recipe, train_rows, score_rows, at_rung=lambda reading, k=k: bool(at_rung({k: reading})), deadline=limit
-        )
-        for k, recipe in enumerate(recipes)
-    ]
 
 
 def _tell(

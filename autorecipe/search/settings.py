@@ -29,6 +29,10 @@ class Settings:
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
+    precision: str = "auto"
+    """`fp32`, `bf16`, or `auto`: what is fastest here."""
+    cohorts: bool = True
+    """Train trials of small networks together, where that is faster."""
     storage: str | None = None
     max_width: int | None = None
     max_depth: int | None = None

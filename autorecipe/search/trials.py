@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_record
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -16,7 +17,7 @@ from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
 
@@ -272,6 +273,36 @@ def run_cohort(
     return [outcomes.get(number, Outcome(results[number])) for number in range(len(recipes))]
 
 
+def run_together(
+    bench: Workbench,
+    recipes: Sequence[Recipe],
+    train_rows: Sequence[np.ndarray],
+    score_rows: Sequence[np.ndarray],
+    *,
+    at_rung: Callable[[Mapping[int, Reading]], Collection[int]] = lambda readings: (),
+    deadline: float = math.inf,
+) -> list[Outcome]:
+    """`run_cohort`, or `run_recipe` for one recipe, or for each where they do not fit in memory together."""
+    if len(recipes) > 1:
+        try:
+            return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_rung, deadline=deadline)
+        except OutOfMemory as error:
+            free_memory(bench.hardware.device)
+            bench.say("note", text=f"{len(recipes)} trials at once do not fit in memory: {error}")
+
+    def alone(k: int) -> Outcome:
+        return run_recipe(
+            bench,
+            recipes[k],
+            train_rows[k],
+            score_rows[k],
+            at_rung=lambda reading: bool(at_rung({k: reading})),
+            deadline=deadline / len(recipes),
+        )
+
+    return [alone(k) for k in range(len(recipes))]
+
+
 @dataclass(frozen=True)
 class SeedRun:
     """One decision run: fresh seed, fresh held-out part."""
@@ -284,31 +315,65 @@ class SeedRun:
     result: TrainResult | None
 
 
-def seed_run(bench: Workbench, recipe: Recipe, seed: int, deadline: float = math.inf) -> SeedRun | None:
-    """Train a recipe with decision seed `seed` without the part held out for it, and score it there.
+def seed_runs(
+    bench: Workbench, jobs: Sequence[tuple[Recipe, int]], members: int = 1, deadline: float = math.inf
+) -> list[SeedRun | None]:
+    """Train recipes with decision seeds, each without the part held out for its seed, and score them there.
 
-    The outputs are kept in the run's folder: an incumbent's runs serve the next question too, and a
-    resumed run trains nothing again.  None if the run did not complete.
+    The outputs are kept in the run's folder: an incumbent's runs serve the next question too, and a resumed run
+    trains nothing again.
+
+    Args:
+        bench: the workbench.
+        jobs: recipes with the number of the seed.
+        members: how many may train at once, where they share a cohort's key.
+        deadline: seconds after which a run, or a cohort for each of its members, is given up.
+
+    Returns:
+        A run for each job, None where it did not complete.
     """
-    splits = bench.dataset.splits
-    train_rows, held_out = splits.held_out(seed)
-    seeded = replace(recipe, {"training.seed": bench.seed + 1000 * (seed + 1)})
-    path = bench.run.artifacts / "evidence" / f"{seeded.digest}.safetensors"
-    targets = bench.dataset.targets.numpy()[held_out]
-    info = bench.dataset.info
-    if path.exists():
-        outputs = load_file(path)["outputs"]
-        if len(outputs) == len(held_out):
-            return SeedRun(score(info.metric, targets, outputs, info), outputs, held_out, 0.0, True, None)
-    found = run_recipe(bench, seeded, train_rows, held_out, deadline=deadline)
-    result, made = found.result, found.outputs
-    bench.state.spent_epochs += result.steps * recipe.training.batch_size / len(train_rows)
-    if made is None:
+    seeded = [replace(recipe, {"training.seed": bench.seed + 1000 * (seed + 1)}) for recipe, seed in jobs]
+    parts = {seed: bench.dataset.splits.held_out(seed) for _, seed in jobs}
+    found: list[SeedRun | None] = [
+        _kept(bench, recipe, parts[seed][1]) for recipe, (_, seed) in zip(seeded, jobs, strict=True)
+    ]
+    groups: dict[str, list[int]] = {}
+    for k, recipe in enumerate(seeded):
+        if found[k] is None:
+            groups.setdefault(cohort_key(recipe), []).append(k)
+    for group in groups.values():
+        for which in (group[i : i + members] for i in range(0, len(group), members)):
+            recipes = [seeded[k] for k in which]
+            rows = [parts[jobs[k][1]] for k in which]
+            outcomes = run_together(
+                bench, recipes, [train for train, _ in rows], [held for _, held in rows], deadline=len(which) * deadline
+            )
+            for k, (train_rows, held_out), outcome in zip(which, rows, outcomes, strict=True):
+                result = outcome.result
+                bench.state.spent_epochs += result.steps * seeded[k].training.batch_size / len(train_rows)
+                if outcome.outputs is None:
+                    continue
+                with atomic(_evidence_path(bench, seeded[k])) as temporary:
+                    save_file({"outputs": np.ascontiguousarray(outcome.outputs)}, temporary)
+                assert result.score is not None
+                found[k] = SeedRun(result.score, outcome.outputs, held_out, result.seconds, False, result)
+    return found
+
+
+def _evidence_path(bench: Workbench, seeded: Recipe) -> Path:
+    return bench.run.artifacts / "evidence" / f"{seeded.digest}.safetensors"
+
+
+def _kept(bench: Workbench, seeded: Recipe, held_out: np.ndarray) -> SeedRun | None:
+    """A decision run of an earlier question, or of an earlier part of the run."""
+    path, info = _evidence_path(bench, seeded), bench.dataset.info
+    if not path.exists():
         return None
-    with atomic(path) as temporary:
-        save_file({"outputs": np.ascontiguousarray(made)}, temporary)
-    assert result.score is not None
-    return SeedRun(result.score, made, held_out, result.seconds, False, result)
+    outputs = load_file(path)["outputs"]
+    if len(outputs) != len(held_out):
+        return None
+    value = score(info.metric, bench.dataset.targets.numpy()[held_out], outputs, info)
+    return SeedRun(value, outputs, held_out, 0.0, True, None)
 
 
 def curve_rows(result: TrainResult) -> list[dict[str, float | int | None]]:

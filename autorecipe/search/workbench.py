@@ -191,8 +191,9 @@ def measure_shape(
         numerics = _time(bench, recipe, rows, share_seconds, like)
         steps = int(np.clip(0.5 * share_seconds / numerics.step_seconds, 0, 160))
     else:  # no clock may decide: the plain numerics
-        pinned = "fp32: pinned, since the budget is in epochs"
-        numerics = Numerics("fp32", recipe.data.modality == "image", bench.hardware.threads, 0.0, pinned)
+        precision = "fp32" if bench.hardware.precision == "auto" else bench.hardware.precision
+        pinned = f"{precision}: {'pinned, since the budget is in epochs' if precision == 'fp32' else 'as asked'}"
+        numerics = Numerics(precision, recipe.data.modality == "image", bench.hardware.threads, 0.0, pinned)
         steps = int(np.clip(0.5 * share_seconds * len(bench.dataset.splits.train) / bench.space_batch, 0, 160))
     recipe = replace(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from autorecipe.data.batches import batch_rows, gather, step_generator
 from autorecipe.networks import build
-from autorecipe.recipe import Recipe, RegularizationSection, replace
+from autorecipe.recipe import Recipe, RegularizationSection, get, replace
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout, use_threads
 from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory, start_session, train
@@ -23,6 +23,7 @@ from autorecipe.training.schedules import lr_factor
 from autorecipe.training.stack import NotStackable, Stack
 
 OWN = (
+    "network.embedding_scale",
     "optimizer.lr",
     "optimizer.weight_decay",
     "optimizer.clip_norm",
@@ -44,8 +45,7 @@ def cohort_key(recipe: Recipe) -> str:
 
 
 def _own_values(recipe: Recipe) -> dict[str, float]:
-    sections = {"optimizer": recipe.optimizer, "training": recipe.training, "regularization": recipe.regularization}
-    return {name: getattr(sections[name.split(".")[0]], name.split(".")[1]) for name in OWN}
+    return {name: get(recipe, name) for name in OWN}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autorecipe.errors import InputError, did_you_mean
 
+PRECISIONS = ("auto", "fp32", "bf16")
 MOST_THREADS = 1024
 """More threads than this exhaust what a machine allows to all its programs."""
 ONE_THREAD_SLOWER = 1.1
@@ -30,6 +31,8 @@ class Hardware:
     """Whether fewer threads may be used where they are as fast; False if the user gave their number."""
     cohorts: bool = True
     """Whether trials of small networks may train at once."""
+    precision: str = "auto"
+    """`fp32` or `bf16` if the user asked for it; `auto`: what is fastest."""
 
     @property
     def kind(self) -> str:
@@ -49,12 +52,16 @@ class Numerics:
     reason: str
 
 
-def find_hardware(device: str = "auto", threads: int | None = None) -> Hardware:
-    """The device to train on.
+def find_hardware(
+    device: str = "auto", threads: int | None = None, precision: str = "auto", cohorts: bool = True
+) -> Hardware:
+    """The device to train on, and how.
 
     Raises:
-        InputError: the device does not exist here.
+        InputError: the device does not exist here, or there is no such precision.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"there is no precision '{precision}'; {did_you_mean(precision, PRECISIONS)}")
     known = ["auto", "cpu", "cuda", "mps"]
     kind = device.split(":")[0]
     if kind not in known:
@@ -80,6 +87,8 @@ def find_hardware(device: str = "auto", threads: int | None = None) -> Hardware:
         fused=device != "mps",
         reason=f"{why}, {count} threads",
         vary_threads=threads is None,
+        cohorts=cohorts,
+        precision=precision,
     )
 
 
@@ -91,9 +100,11 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def candidates(modality: str, device: torch.device) -> list[tuple[str, bool]]:
+def candidates(modality: str, device: torch.device, precision: str = "auto") -> list[tuple[str, bool]]:
     """(precision, channels_last) pairs worth timing; the first is the plain one."""
     images = modality == "image"
+    if precision != "auto":
+        return [(precision, False), (precision, True)] if images and device.type != "mps" else [(precision, False)]
     plain = ("fp32", False)
     if device.type == "mps":
         return [plain]
@@ -120,7 +131,7 @@ def time_numerics(
         hardware: the device and its threads.
         budget_seconds: about how long the timing may take.
     """
-    options = candidates(modality, hardware.device)
+    options = candidates(modality, hardware.device, hardware.precision)
     start = time.monotonic()
 
     def timed(option: tuple[str, bool]) -> float:
