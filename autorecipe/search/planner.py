@@ -116,8 +116,8 @@ PARAMS_PER_EXAMPLE = 100.0
 
 PERIODIC = 0.01
 """Gain of a periodic embedding over a piecewise-linear one for each e-fold of rows over `PERIODIC_ROWS`, in a
-regression: high frequencies want data.  It gains 1 to 8 % on the three tables tried with over 12,000 rows, diamonds among
-them, and loses 1 to 4 % on five of seven smaller ones (`docs/log.md`); classes it suits less."""
+regression: high frequencies want data.  It gains 1 to 8 % on the three tables tried with over 12,000 rows, diamonds
+among them, and loses 1 to 4 % on five of seven smaller ones (`docs/log.md`); classes it suits less."""
 PERIODIC_ROWS = 5000
 PERIODIC_CLASSES = -0.02
 
