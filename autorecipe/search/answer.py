@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from autorecipe.data import Dataset
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import measure_evidence
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import expected_final, fading, foresee, prior_gain, strength
+from autorecipe.search.planner import FEW_VALUES, expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
@@ -191,7 +193,15 @@ def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: R
     """Expected relative gain of the candidate at the end of the finish, without any measurement."""
     epochs = epochs_of(bench, candidate) * _longer(question)
     rows = len(bench.dataset.splits.train)
-    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows)
+    few = incumbent.network.embedding != candidate.network.embedding and few_valued(bench.dataset)
+    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows, few)
+
+
+def few_valued(dataset: Dataset) -> bool:
+    """Whether no number of a table takes more than `FEW_VALUES` values, among some 10,000 rows of train."""
+    train = dataset.splits.train
+    numbers = dataset.inputs[0][torch.from_numpy(train[:: 1 + len(train) // 10_000])]
+    return all(len(torch.unique(column)) <= FEW_VALUES for column in numbers.T)
 
 
 def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:

@@ -58,6 +58,9 @@ def next_question(
     if space is None:
         return None
     incumbent = progress.incumbent
+    embeddings = _embeddings(bench, incumbent, space) if stage.name == "small" and asked else []
+    if stage.name == "small" and asked and not embeddings:
+        return None
     share = plan.trial
     left = time_left(bench, plan)
     # The cheapest question worth asking: two candidates, and no fresh seeds.
@@ -74,9 +77,9 @@ def next_question(
         return None
     own = Alternative(describe(incumbent.network), incumbent.network)
     number = len(progress.decisions) + 1
-    if stage.name == "small" and asked:
+    if embeddings:
         affordable = int((left / share - later) / (LONGER * OVERHEAD))
-        return _embedding_question(bench, incumbent, space, plan, number, affordable)
+        return _embedding_question(incumbent, [own, *embeddings][:affordable], plan, number)
     if stage.name in ("width", "regrow"):
         alternatives = [own, *wider_networks(bench, incumbent, space, share)]
         label = " or ".join(str(a.section.width) for a in alternatives[1:])
@@ -99,7 +102,7 @@ def next_question(
         return None
     known: tuple[dict[str, Any], ...]
     if growth:
-        known = tuple({"network": a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
+        known = tuple({NETWORK: a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
         known = ({}, *_other_points(incumbent, known_points(space, bench.dataset.info)))
     trials, seeds = afford(space.trials or stage.trials, len(known), max(3.0, left / share - later), growth)
@@ -122,26 +125,21 @@ def next_question(
     )
 
 
-def _embedding_question(
-    bench: Workbench, incumbent: Recipe, space: StageSpace, plan: planner.Plan, number: int, affordable: int
-) -> Question | None:
-    """How numbers enter the network; None if the space has no other way, or there is no time for two.
-
-    Args:
-        bench: the workbench.
-        incumbent: the smallest network, with its learning rate.
-        space: of the stage.
-        plan: shares of compute.
-        number: of the question.
-        affordable: trials that there is time for, each `LONGER` times as long.
-    """
-    own = describe(incumbent.network)
+def _embeddings(bench: Workbench, incumbent: Recipe, space: StageSpace) -> list[Alternative]:
+    """Other ways for numbers to enter the network: those of the space, for networks of its family."""
+    if bench.dataset.info.num_numbers == 0 or incumbent.network.family != bench.space.family:
+        return []
     sections = [replace(incumbent, changes).network for changes in space.embeddings]
-    others = {describe(section): section for section in sections if describe(section) != own}
-    if bench.dataset.info.num_numbers == 0 or not others or affordable < 2:
+    others = {describe(section): section for section in sections}
+    return [Alternative(label, section) for label, section in others.items() if label != describe(incumbent.network)]
+
+
+def _embedding_question(
+    incumbent: Recipe, alternatives: list[Alternative], plan: planner.Plan, number: int
+) -> Question | None:
+    """How numbers enter the network, in trials `LONGER` times as long; None if there is no time for two."""
+    if len(alternatives) < 2:
         return None
-    alternatives = [Alternative(label, section) for label, section in {own: incumbent.network, **others}.items()]
-    alternatives = alternatives[:affordable]
     return Question(
         number,
         "small",

@@ -83,14 +83,27 @@ class Prior:
     Never for images: trials of digits have many epochs and too few steps, and 16 channels would not grow."""
     embedding: float = 0.0
     """Gain of embedded numbers over plain ones, once they have epochs enough."""
+    few_valued: float = 0.0
+    """The same for classes where no number takes more than `FEW_VALUES` values: an embedding then knows each value by
+    itself, and forgets that 7 lies between 6 and 8 (`docs/log.md`)."""
 
 
 PRIORS = {
     "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0, settled=math.inf),
     "table": Prior(
-        width=0.03, depth=0.010, enough=30.0, regularization=0.008, easy=10.0, most=2.5, settled=60.0, embedding=0.03
+        width=0.03,
+        depth=0.010,
+        enough=30.0,
+        regularization=0.008,
+        easy=10.0,
+        most=2.5,
+        settled=60.0,
+        embedding=0.03,
+        few_valued=-0.03,
     ),
 }
+FEW_VALUES = 32
+"""Up to so many different values a number is a scale of steps rather than continuous."""
 
 
 def strength(recipe: Recipe) -> float:
@@ -116,13 +129,20 @@ PARAMS_PER_EXAMPLE = 100.0
 
 PERIODIC = 0.01
 """Gain of a periodic embedding over a piecewise-linear one for each e-fold of rows over `PERIODIC_ROWS`, in a
-regression: high frequencies want data.  On 15 tables (`docs/log.md`) it gains 1 to 8 % from 12,000 rows on, and loses 1
-to 4 % on most smaller ones; classes it suits less."""
+regression: high frequencies want data.  It gains 1 to 8 % on the three tables tried with over 12,000 rows, diamonds
+among them, and loses 1 to 4 % on five of seven smaller ones (`docs/log.md`); classes it suits less."""
 PERIODIC_ROWS = 5000
 PERIODIC_CLASSES = -0.02
 
 
-def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, params: int = 0, rows: int = 0) -> float:
+def prior_gain(
+    incumbent: Recipe,
+    candidate: Recipe,
+    finish_epochs: float,
+    params: int = 0,
+    rows: int = 0,
+    few_valued: bool = False,
+) -> float:
     """Expected relative gain of a candidate at the end of the finish, without any measurement.
 
     Args:
@@ -131,6 +151,7 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
         finish_epochs: epochs that the candidate will get in the finish.
         params: parameters of the candidate; 0: so few that they do not matter.
         rows: training examples.
+        few_valued: whether no number of the table takes more than `FEW_VALUES` values.
     """
     prior = PRIORS[incumbent.data.modality]
     epochs = max(finish_epochs, 1e-3)
@@ -140,12 +161,13 @@ def prior_gain(incumbent: Recipe, candidate: Recipe, finish_epochs: float, param
     blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
     embedded = (candidate.network.embedding != "none") - (incumbent.network.embedding != "none")
     periodic = (candidate.network.embedding == "periodic") - (incumbent.network.embedding == "periodic")
+    gain = prior.few_valued if few_valued and incumbent.data.task != "regression" else prior.embedding
     best = max(0.0, min(prior.most, math.log(epochs / prior.easy)))
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
     return (
         prior.width * capacity * doublings
         + prior.depth * capacity * blocks
-        + prior.embedding * capacity * embedded
+        + gain * capacity * embedded
         + periodic * periodic_gain(incumbent.data.task, rows)
         - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
     )

@@ -9,8 +9,10 @@ from autorecipe.networks import family
 from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.rundir import read_json
 from autorecipe.search.answer import SEARCH_NOISE, _search_noise
-from autorecipe.search.growth import LONGER, _other_points, afford
-from autorecipe.search.space import shipped_path
+from autorecipe.search.growth import LONGER, _other_points, afford, next_question
+from autorecipe.search.ledger import Progress
+from autorecipe.search.planner import Plan
+from autorecipe.search.space import load_space, shipped_path
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr, describe
 
@@ -95,6 +97,20 @@ def test_a_space_without_embeddings_does_not_ask_for_them(searched, tmp_path):
     path.write_text(yaml.safe_dump(space))
     found = searched(budget="60epochs", max_width=64, space=str(path))
     assert all("embedding" not in row["question"] for row in read_json(found.run.decisions))
+
+
+@pytest.mark.parametrize("name", ["digits", "iris"])
+def test_where_nothing_is_to_be_embedded_no_second_question_is_missed(datasets, name):
+    """Neither asked nor excused: images have no numbers, and a linear network embeds none."""
+    info = datasets[name].info
+    space = load_space(info.modality)
+    section = family("linear").smallest(info)
+    said = []
+    bench = SimpleNamespace(space=space, dataset=datasets[name], say=lambda *a, **facts: said.append(facts))
+    progress = Progress(incumbent=replace(Recipe(), {"network": section}))
+    plan = Plan("epochs", 1.0, 1.0, 1.0, 32)
+    assert next_question(bench, STAGES[0], plan, progress, asked=1) is None
+    assert said == []
 
 
 def test_chance_counts_on_few_examples():
