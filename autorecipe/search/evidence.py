@@ -9,8 +9,9 @@ from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
-from autorecipe.search.trials import SeedRun, seed_runs
+from autorecipe.search.trials import SeedRun, alone_to_group, seed_runs
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
+from autorecipe.training.cohort import cohort_key
 from autorecipe.training.gains import example_gains
 
 
@@ -48,10 +49,12 @@ def _seed_pairs(
     share = max(shape.member_share for shape in shapes.values())
     pairs: list[tuple[SeedRun, SeedRun]] = []
     seeds = list(range(question.seeds))
-    if members > 1 and _time_for(bench, question, 2 * len(seeds) * share):
+    one = cohort_key(incumbent) == cohort_key(candidate)
+    runs = alone_to_group(2 * len(seeds), share) if one else 2 * alone_to_group(len(seeds), share)
+    if members > 1 and _time_for(bench, question, runs):
         use_shape(bench, shapes["candidate"], members)
         jobs = [(recipe, seed) for seed in seeds for _, recipe in _both(incumbent, candidate)]
-        found = seed_runs(bench, jobs, members, limit * share)
+        found = seed_runs(bench, jobs, members, limit, share)
         for k, seed in enumerate(seeds):
             pairs += _whole(bench, seed, found[2 * k : 2 * k + 2])
         bench.heartbeat()
@@ -59,13 +62,13 @@ def _seed_pairs(
     for seed in seeds:
         if not _time_for(bench, question, 2.0):
             break
-        runs: list[SeedRun | None] = []
+        pair: list[SeedRun | None] = []
         for who, recipe in _both(incumbent, candidate):
             use_shape(bench, shapes[who])
-            runs += seed_runs(bench, [(recipe, seed)], deadline=limit)
-            if runs[-1] is None:
+            pair += seed_runs(bench, [(recipe, seed)], deadline=limit)
+            if pair[-1] is None:
                 break
-        pairs += _whole(bench, seed, runs)
+        pairs += _whole(bench, seed, pair)
         bench.heartbeat()
     return pairs
 

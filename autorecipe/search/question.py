@@ -18,7 +18,7 @@ from autorecipe.search.answer import Answer, answer_question
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
 from autorecipe.search.summary import write_summary
-from autorecipe.search.trials import Outcome, Reading, run_together
+from autorecipe.search.trials import Outcome, Reading, alone_to_group, parts_of, run_together
 from autorecipe.search.tried import (
     Tried,
     append_trial,
@@ -58,17 +58,17 @@ def ask_question(
     )
     tried = Tried()
     shapes: dict[str, Shape] = {}
-    for record in studies.finished(study):  # a resumed question
+    for record in _ended(study):  # a resumed question
         remember(bench, tried, record)
     mend_trials(bench, study)
-    while len(studies.finished(study)) < question.trials:
-        if bench.budget.timed and bench.clock.left() < question.finish + question.share and tried.values:
+    while len(_ended(study)) < question.trials:
+        if not _time_for(bench, question, 1.0) and tried.values:
             bench.say("note", text="the time for this question is over: its last trials are left out")
             break
-        left = question.trials - len(studies.finished(study))
-        _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study)))
+        left = question.trials - len(_ended(study))
+        _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study, shapes)))
     answer = answer_question(bench, question, study, tried, pooled, begin)
-    ended = studies.finished(study)
+    ended = _ended(study)
     diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
     return replace_record(answer, diverged=diverged / max(1, len(ended)))
 
@@ -105,16 +105,26 @@ class _Trial:
     shape: Shape
 
 
-def _at_once(bench: Workbench, question: Question, study: studies.OpenStudy) -> int:
+def _ended(study: studies.OpenStudy) -> list[studies.TrialRecord]:
+    """Trials that ended by themselves; interrupted ones are asked for again."""
+    return [record for record in studies.finished(study) if record.state != "failed"]
+
+
+def _time_for(bench: Workbench, question: Question, runs: float) -> bool:
+    """Whether so many full runs fit before the finish."""
+    return not bench.budget.timed or bench.clock.left() >= question.finish + runs * question.share
+
+
+def _at_once(bench: Workbench, question: Question, study: studies.OpenStudy, shapes: Mapping[str, Shape]) -> int:
     """Trials to ask for together: one, or what trains as one program.
 
     First the known points and the quasi-random ones, which depend on no result; then a cohort of the sampler's.
     """
     members = measure_shape(bench, question.incumbent, question.share).members
+    members = min([members, *(shape.members for shape in shapes.values())])
+    begun, first = len(_ended(study)), len(question.known) + study.startup
     if members == 1:
         return 1
-    begun = len(studies.finished(study))
-    first = len(question.known) + study.startup
     return first - begun if begun < first else members
 
 
@@ -142,11 +152,20 @@ def _some_trials(
             else:
                 digests.add(trial.recipe.digest)
                 groups.setdefault(cohort_key(trial.recipe), []).append(trial)
-        for group in groups.values():
-            members = group[0].shape.members
-            for part in (group[i : i + members] for i in range(0, len(group), members)):
+        parts = [part for group in groups.values() for part in parts_of(group, group[0].shape.members)]
+        for part in parts:
+            if tried.values and not _time_for(bench, question, alone_to_group(len(part), part[0].shape.member_share)):
+                _leave_out(study, part)
+            else:
                 _train_trials(bench, question, study, part, tried)
         asked = again
+
+
+def _leave_out(study: studies.OpenStudy, trials: Sequence[_Trial]) -> None:
+    """Tell trials that there is no time for: they have failed, and count as never asked for."""
+    for trial in trials:
+        studies.set_attrs(study, trial.number, {"reason": "the time for this question is over"})
+        studies.tell(study, trial.number, "failed")
 
 
 def _ask(bench: Workbench, question: Question, study: studies.OpenStudy, shapes: dict[str, Shape]) -> _Trial:
@@ -186,6 +205,7 @@ def _train_trials(
         for k, reading in readings.items():
             rungs[numbers[k]][reading.rung] = reading.score
             bench.say("look", study=study.name, number=numbers[k], rung=reading.rung, score=reading.score)
+        bench.heartbeat()  # a kill loses the time since then at most
         rung = next(iter(readings.values())).rung
         stopped = studies.report(study, {numbers[k]: reading.score for k, reading in readings.items()}, rung)
         return [numbers.index(number) for number in stopped]
@@ -193,12 +213,11 @@ def _train_trials(
     splits, shape = bench.dataset.splits, trials[0].shape
     limit = math.inf
     if bench.budget.timed:
-        limit = 2 * question.share * max(1.0, len(trials) * shape.member_share) + 1.0
-        limit = min(limit, max(1.0, bench.clock.left() - 0.5 * question.finish))
+        limit = min(2 * question.share + 1.0, max(1.0, bench.clock.left() - 0.5 * question.finish))
     use_shape(bench, shape, len(trials))
     recipes = [trial.recipe for trial in trials]
     rows = [[which] * len(trials) for which in (splits.train, splits.val)]
-    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit)
+    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit, share=shape.member_share)
     for trial, found in zip(trials, outcomes, strict=True):
         _tell(bench, study, trial, found, rungs[trial.number])
         _close_trial(bench, study, trial.number, trial.recipe, found.result, rungs[trial.number], tried)

@@ -270,7 +270,9 @@ class _Halving(BasePruner):
         if rung is None:
             return False
         sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
-        values = [sign * t.intermediate_values[rung] for t in _own(study) if rung in t.intermediate_values]
+        # One that was interrupted is asked for again, and would count twice.
+        reached = [t for t in _own(study) if rung in t.intermediate_values and t.state != TrialState.FAIL]
+        values = [sign * t.intermediate_values[rung] for t in reached]
         better = sum(value > sign * trial.intermediate_values[rung] for value in values)
         return better >= max(1, len(values) // ETA)
 

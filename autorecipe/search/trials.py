@@ -1,11 +1,13 @@
 """Training runs of a search: a recipe, or a cohort of them, read at rungs and scored; and one decision run."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_record
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -15,11 +17,11 @@ from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
-from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up
+from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up, shape_key
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import loss_of_each, predict, score
-from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
+from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
 
 
 @dataclass(frozen=True)
@@ -252,10 +254,10 @@ def run_cohort(
                 elif last and not math.isfinite(read[number][0]):
                     results[number] = records[number].no_score(of_member[number].info.metric, read[number])
             left = [number for number in members if number not in results]
-            if not last:
+            if not last and left:
                 for number in at_rung({n: Reading(rungs.index(look.step), *read[n]) for n in left}):
                     results[number] = records[number].pruned(read[number])
-            else:
+            elif last:
                 seen = outputs_of("seen", left)
                 charge(members)
                 for n in left:
@@ -267,10 +269,30 @@ def run_cohort(
         for number in cohort.numbers:
             records[number].steps = cohort.step
             results[number] = _held_up(bench, records[number], deadline)
+    if cohort.left and not cohort.numbers:
+        charge(list(cohort.left))
     for number, (step, reason) in cohort.left.items():
         records[number].steps = step
         results[number] = records[number].ended("diverged", reason)
     return [outcomes.get(number, Outcome(results[number])) for number in range(len(recipes))]
+
+
+T = TypeVar("T")
+
+
+def parts_of(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """The items in parts of at most so many, as even as can be."""
+    count = -(-len(items) // most)
+    ends = [round(k * len(items) / count) for k in range(count + 1)] if count else []
+    return [items[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def alone_to_group(count: int, share: float) -> float:
+    """What so many runs at once take, in runs alone, if a member's step takes `share` of a step alone.
+
+    A step of a cohort takes as long as a step alone at least.
+    """
+    return max(1.0, count * share)
 
 
 def run_together(
@@ -281,13 +303,34 @@ def run_together(
     *,
     at_rung: Callable[[Mapping[int, Reading]], Collection[int]] = lambda readings: (),
     deadline: float = math.inf,
+    share: float = 1.0,
 ) -> list[Outcome]:
-    """`run_cohort`, or `run_recipe` for one recipe, or for each where they do not fit in memory together."""
-    if len(recipes) > 1:
+    """`run_cohort`, or `run_recipe` for one recipe, or for each where they do not fit in memory together.
+
+    Args:
+        bench: the workbench.
+        recipes: one a member.
+        train_rows: as for `run_cohort`.
+        score_rows: as for `run_cohort`.
+        at_rung: as for `run_cohort`; a rung that a member has been read at is not told again.
+        deadline: seconds after which a run alone is given up; a cohort has more by its members.
+        share: time of a member's step over that of a step alone.
+    """
+    told: set[tuple[int, int]] = set()
+
+    def at_new_rung(readings: Mapping[int, Reading]) -> Collection[int]:
+        told.update((k, reading.rung) for k, reading in readings.items())
+        return at_rung(readings)
+
+    if len(recipes) > 1 and shape_key(recipes[0]) not in bench.no_cohort:
+        longer = deadline * alone_to_group(len(recipes), share)
         try:
-            return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_rung, deadline=deadline)
-        except OutOfMemory as error:
+            return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
+        except (OutOfMemory, MemoryError, RuntimeError) as error:
+            if not isinstance(error, OutOfMemory) and not out_of_memory(error):
+                raise
             free_memory(bench.hardware.device)
+            bench.no_cohort.add(shape_key(recipes[0]))
             bench.say("note", text=f"{len(recipes)} trials at once do not fit in memory: {error}")
 
     def alone(k: int) -> Outcome:
@@ -296,8 +339,8 @@ def run_together(
             recipes[k],
             train_rows[k],
             score_rows[k],
-            at_rung=lambda reading: bool(at_rung({k: reading})),
-            deadline=deadline / len(recipes),
+            at_rung=lambda reading: (k, reading.rung) not in told and bool(at_rung({k: reading})),
+            deadline=deadline,
         )
 
     return [alone(k) for k in range(len(recipes))]
@@ -316,7 +359,11 @@ class SeedRun:
 
 
 def seed_runs(
-    bench: Workbench, jobs: Sequence[tuple[Recipe, int]], members: int = 1, deadline: float = math.inf
+    bench: Workbench,
+    jobs: Sequence[tuple[Recipe, int]],
+    members: int = 1,
+    deadline: float = math.inf,
+    share: float = 1.0,
 ) -> list[SeedRun | None]:
     """Train recipes with decision seeds, each without the part held out for its seed, and score them there.
 
@@ -327,7 +374,8 @@ def seed_runs(
         bench: the workbench.
         jobs: recipes with the number of the seed.
         members: how many may train at once, where they share a cohort's key.
-        deadline: seconds after which a run, or a cohort for each of its members, is given up.
+        deadline: seconds after which a run alone is given up; a cohort has more by its members.
+        share: time of a member's step over that of a step alone.
 
     Returns:
         A run for each job, None where it did not complete.
@@ -337,16 +385,18 @@ def seed_runs(
     found: list[SeedRun | None] = [
         _kept(bench, recipe, parts[seed][1]) for recipe, (_, seed) in zip(seeded, jobs, strict=True)
     ]
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, int], list[int]] = {}
     for k, recipe in enumerate(seeded):
         if found[k] is None:
-            groups.setdefault(cohort_key(recipe), []).append(k)
+            # Of few examples a batch is all of them, and parts may differ by one.
+            size = min(recipe.training.batch_size, len(parts[jobs[k][1]][0]))
+            groups.setdefault((cohort_key(recipe), size), []).append(k)
     for group in groups.values():
-        for which in (group[i : i + members] for i in range(0, len(group), members)):
+        for which in parts_of(group, members):
             recipes = [seeded[k] for k in which]
             rows = [parts[jobs[k][1]] for k in which]
             outcomes = run_together(
-                bench, recipes, [train for train, _ in rows], [held for _, held in rows], deadline=len(which) * deadline
+                bench, recipes, [train for train, _ in rows], [held for _, held in rows], deadline=deadline, share=share
             )
             for k, (train_rows, held_out), outcome in zip(which, rows, outcomes, strict=True):
                 result = outcome.result

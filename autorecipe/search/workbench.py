@@ -24,7 +24,7 @@ from autorecipe.training.cohort import Choice, choose_members
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
-from autorecipe.training.lr_range import PRIOR, lr_range_test
+from autorecipe.training.lr_range import PRIOR, RACE_SEEDS, RACERS, lr_range_test
 from autorecipe.training.stack import why_not
 
 RUNGS = (1 / 8, 1 / 4, 1 / 2)
@@ -35,6 +35,8 @@ SEEN_EXAMPLES = 500
 """Training examples scored at the end of a trial, for the diagnosis."""
 PINNED_MEMBERS, PINNED_PARAMS = 8, 50_000
 """With a budget in epochs no clock may decide: so many trials of a network of at most so many parameters at once."""
+RACE_STEPS = 60
+"""Steps of each run of a race of learning rates."""
 LEAST_STEPS = 12
 """A shape that cannot do so many steps in a trial's share is not tried."""
 
@@ -87,6 +89,8 @@ class Workbench:
     """Tell the display and the log: `say("trial", study=..., number=...)`."""
     stop: Callable[[], None]
     """Raises `Stopped` when the user wants to stop."""
+    no_cohort: set[str] = field(default_factory=set)
+    """Keys of shapes whose cohorts did not fit in memory."""
 
     def rows(self, index: np.ndarray) -> torch.Tensor:
         """Row numbers on the device."""
@@ -189,38 +193,18 @@ def measure_shape(
     rows = bench.rows(bench.dataset.splits.train)
     if bench.budget.timed:
         numerics = _time(bench, recipe, rows, share_seconds, like)
-        steps = int(np.clip(0.5 * share_seconds / numerics.step_seconds, 0, 160))
+        unit = numerics.step_seconds
     else:  # no clock may decide: the plain numerics
         precision = "fp32" if bench.hardware.precision == "auto" else bench.hardware.precision
         pinned = f"{precision}: {'pinned, since the budget is in epochs' if precision == 'fp32' else 'as asked'}"
         numerics = Numerics(precision, recipe.data.modality == "image", bench.hardware.threads, 0.0, pinned)
-        steps = int(np.clip(0.5 * share_seconds * len(bench.dataset.splits.train) / bench.space_batch, 0, 160))
+        unit = bench.space_batch / len(bench.dataset.splits.train)
     recipe = replace(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
     )
-    seeds = 2 if steps >= 100 and like is None else 1
-    steps = min(80 if like is None else 40, steps // seeds)
-    if steps < 24:
-        value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
-        found = LRRange(
-            value,
-            f"no time for a range test: {'carried over from the smaller network' if fallback else 'the prior'}",
-            flat=True,
-        )
-    else:
-        found = lr_range_test(
-            recipe,
-            bench.data,
-            rows,
-            bench.hardware,
-            steps=steps,
-            seeds=seeds,
-            fallback=fallback,
-            keep_going=bench.stop,
-        )
-        bench.state.spent_epochs += steps * seeds * bench.space_batch / len(bench.dataset.splits.train)
     params = params_of(bench, recipe.network)
-    choice = _at_once(bench, recipe, rows, numerics, params, like)
+    choice = _at_once(bench, recipe, rows, numerics, params, like, share_seconds)
+    found = _lr_range(bench, recipe, rows, choice, share_seconds / unit, like is not None, fallback)
     shape = Shape(
         found,
         numerics.step_seconds,
@@ -246,6 +230,57 @@ def measure_shape(
         cohort=choice.reason,
     )
     return shape
+
+
+def _lr_range(
+    bench: Workbench,
+    recipe: Recipe,
+    rows: torch.Tensor,
+    choice: Choice,
+    steps: float,
+    short: bool,
+    fallback: float | None,
+) -> LRRange:
+    """The range test that a trial's share of so many steps affords: sweeps for half of it, a race for as much as it.
+
+    Args:
+        bench: the workbench.
+        recipe: of the shape, with its numerics.
+        rows: examples to train on.
+        choice: how many train at once.
+        steps: of a trial alone.
+        short: whether one short sweep is enough.
+        fallback: learning rate when the test gives none.
+    """
+    together = choice.members > 1
+    share = choice.share if together else 1.0
+    affordable = int(min(0.5 * steps, 4096))
+    if short:
+        seeds, each = 1, min(40, affordable)
+    elif together and affordable >= 24 * 4 * share:
+        seeds, each = 4, min(80, int(affordable / (4 * share)))
+    else:
+        seeds = 2 if affordable >= 100 else 1
+        each = min(80, affordable // seeds)
+    if each < 24:
+        value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
+        source = "carried over from the smaller network" if fallback else "the prior"
+        return LRRange(value, f"no time for a range test: {source}", flat=True)
+    racers = RACERS * RACE_SEEDS
+    race_steps = RACE_STEPS if together and not short and racers * RACE_STEPS * share <= steps else 0
+    bench.state.spent_epochs += (each * seeds + racers * race_steps) / bench.steps_per_epoch
+    return lr_range_test(
+        recipe,
+        bench.data,
+        rows,
+        bench.hardware,
+        steps=each,
+        seeds=seeds,
+        race_steps=race_steps,
+        together=together,
+        fallback=fallback,
+        keep_going=bench.stop,
+    )
 
 
 def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: float, like: Shape | None) -> Numerics:
@@ -274,7 +309,13 @@ def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: f
 
 
 def _at_once(
-    bench: Workbench, recipe: Recipe, rows: torch.Tensor, numerics: Numerics, params: int, like: Shape | None
+    bench: Workbench,
+    recipe: Recipe,
+    rows: torch.Tensor,
+    numerics: Numerics,
+    params: int,
+    like: Shape | None,
+    share_seconds: float,
 ) -> Choice:
     """How many trials of a shape train at once."""
     if not bench.hardware.cohorts:
@@ -289,7 +330,8 @@ def _at_once(
         if reason is not None:
             return Choice(1, 1.0, f"one after another: {reason}")
         return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
-    return choose_members(recipe, bench.data, rows, bench.hardware, numerics.step_seconds, bench.stop)
+    alone = numerics.step_seconds
+    return choose_members(recipe, bench.data, rows, bench.hardware, alone, share_seconds, bench.stop)
 
 
 def use_shape(bench: Workbench, shape: Shape, members: int = 1) -> None:

@@ -4,6 +4,7 @@ Shapes: K members, B batch, O outputs.  A member's result is that of its recipe 
 the order in which dropout draws its numbers.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,7 @@ SIZES = (8, 16)
 FASTER = 0.9
 """A cohort is taken where a member's step takes less than this share of its step alone."""
 MUCH_FASTER = 0.5
+TIMED_STEPS = 7
 SLOW_STEP = 0.03
 """Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
 
@@ -136,6 +138,7 @@ def choose_members(
     rows: Tensor,
     hardware: Hardware,
     alone: float,
+    most_seconds: float = math.inf,
     keep_going: Callable[[], object] = lambda: None,
 ) -> Choice:
     """Time a few steps of cohorts, on all threads, and take what does most steps a second.
@@ -146,6 +149,7 @@ def choose_members(
         rows: examples to train on.
         hardware: the device.
         alone: seconds of a step alone.
+        most_seconds: a size is not timed where that might take longer.
         keep_going: called before each timing; raises to stop.
     """
     if alone > SLOW_STEP:
@@ -154,6 +158,9 @@ def choose_members(
     long = replace(recipe, {"training.steps": 10**6})
     best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
     for members in SIZES:
+        if TIMED_STEPS * members * best[1] > most_seconds:
+            told.append(f"no time to time a cohort of {members}")
+            break
         keep_going()
         try:
             cohort = start_cohort([long] * members, data, [rows] * members, hardware)

@@ -16,10 +16,11 @@ import torch
 from autorecipe.data.batches import batch_rows
 from autorecipe.recipe import Recipe, replace
 from autorecipe.results import LRRange
+from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
 from autorecipe.training.hardware import Hardware
-from autorecipe.training.loop import start_session, step_loss
+from autorecipe.training.loop import OutOfMemory, start_session, step_loss
 from autorecipe.training.optimizers import set_lr
 from autorecipe.training.stack import NotStackable
 
@@ -276,7 +277,8 @@ def lr_range_test(
     if race_steps:
         try:
             raced = race(recipe, data, rows, hardware, found, race_steps, keep_going)
-        except NotStackable:
+        except (NotStackable, OutOfMemory):
+            free_memory(hardware.device)
             raced = None
         if raced is not None:
             within = f"{raced.low:.2g} to {raced.high:.2g} are as good"
@@ -311,7 +313,8 @@ def _curves(
     if together and seeds > 1:
         try:
             lrs, runs = sweep_together(recipe, data, rows, hardware, steps, seeds, keep_going)
-        except NotStackable:
+        except (NotStackable, OutOfMemory):
+            free_memory(hardware.device)
             runs = []
     if not runs:
         for seed in range(seeds):

@@ -336,7 +336,7 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(searched, monkeypatch
         return (yield from real(*args, **more))
 
     monkeypatch.setattr(trials, "train", sometimes)
-    found = searched(budget="60epochs", max_width=64, max_depth=3)
+    found = searched(budget="60epochs", max_width=64, max_depth=3, cohorts=False)
     assert read_json(found.run.summary)["status"] == "complete"
     failed = [row for row in check_trials(found.run) if row["state"] == state]
     assert failed

@@ -94,7 +94,7 @@ def test_a_run_on_record_is_not_trained_again(monkeypatch):
 
     def run_recipe(bench, recipe, *_, **__):
         trained.append(recipe.training.steps)
-        return result(0.9, 0.1), None, None
+        return SimpleNamespace(result=result(0.9, 0.1))
 
     monkeypatch.setattr(length, "recorded_result", lambda bench, recipe: kept.get(recipe.digest))
     monkeypatch.setattr(length, "put_on_record", lambda bench, recipe, found, _: kept.update({recipe.digest: found}))
