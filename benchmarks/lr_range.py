@@ -160,6 +160,12 @@ class OneInput(nn.Module):
         return self.network(x, torch.zeros(len(x), 0, dtype=torch.int64))
 
 
+def adamw_of(recipe: Recipe) -> dict[str, Any]:
+    """The optimizer's settings."""
+    section = recipe.optimizer
+    return {"weight_decay": section.weight_decay, "betas": (section.beta1, section.beta2)}
+
+
 def fastai_rates(recipe: Recipe, data: DeviceData, rows: Tensor, seed: int) -> dict[str, float]:
     """What `valley` and `steep` suggest after one run of `lr_find`."""
     from fastai.callback.schedule import steep, valley
@@ -175,7 +181,7 @@ def fastai_rates(recipe: Recipe, data: DeviceData, rows: Tensor, seed: int) -> d
             DataLoaders(batches, batches, device="cpu"),
             OneInput(recipe, data, seed),
             loss_func=lambda outputs, targets: loss_function(outputs, targets, data.info, 0.0, None),
-            opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, weight_decay=recipe.optimizer.weight_decay)),
+            opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, **adamw_of(recipe))),
             path=folder,
         )
         with learner.no_bar(), learner.no_logging():
@@ -193,7 +199,7 @@ def finder_rates(recipe: Recipe, data: DeviceData, rows: Tensor, seed: int) -> d
 
     torch.manual_seed(seed)
     model = OneInput(recipe, data, seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-7, weight_decay=recipe.optimizer.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-7, **adamw_of(recipe))
     finder = LRFinder(
         model, optimizer, lambda outputs, targets: loss_function(outputs, targets, data.info, 0.0, None), device="cpu"
     )

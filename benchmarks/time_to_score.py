@@ -13,6 +13,7 @@ Must, on 2 CPU cores without a GPU: ratio_images <= 0.6, ratio_tables <= 0.34 (t
 """
 
 import argparse
+import math
 import statistics
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from against_optuna import MATCHES, decode_once, environment, key_of, plain_code, run_plain
-from common import HERE, Store, empty_run, finish, machine, open_store, options, say, timed_search, write_between
+from common import (
+    HERE,
+    Store,
+    empty_run,
+    finish,
+    machine,
+    most_seconds,
+    open_store,
+    options,
+    say,
+    timed_search,
+    write_between,
+)
 from search_scores import words_of
 
 from autorecipe.clock import parse_budget
@@ -75,7 +88,9 @@ def find(store: Store, name: str, data: Path, seeds: int, out: Path) -> Found:
             store.row(f"{name} {budget} seed {seed}", partial(search_row, name, data, budget, seed, out))
             for seed in range(seeds)
         ]
-        tried[share] = [float(row["score"]) for row in rows]
+        worst = math.inf if metric == "rmse" else 0.0
+        late = most_seconds(budget) or math.inf
+        tried[share] = [worst if row["score"] is None or row["wall"] > late else float(row["score"]) for row in rows]
         ours, theirs = statistics.median(tried[share]), statistics.median(plain)
         say(f"{name}, {share:.0%} of the budget: median {ours:.5g}, the other side {theirs:.5g}")
         return gain(metric, ours, theirs) >= 0

@@ -11,6 +11,7 @@ from autorecipe.search.ledger import Progress
 from autorecipe.search.points import NETWORK, Alternative, Question
 from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
+from autorecipe.search.trials import alone_to_group, parts_of
 from autorecipe.search.workbench import (
     LEAST_STEPS,
     Workbench,
@@ -105,7 +106,12 @@ def next_question(
         known = tuple({NETWORK: a.label} for a in alternatives[: 1 + min(2, len(alternatives) - 1)])
     else:
         known = ({}, *_other_points(incumbent, known_points(space, bench.dataset.info)))
-    trials, seeds = afford(space.trials or stage.trials, len(known), max(3.0, left / share - later), growth)
+    shape = measure_shape(bench, incumbent, share)
+    most = space.trials or stage.trials
+    if not growth:  # trials of one network, as many as train at once
+        most = max(most, shape.members)
+    runs = max(3.0, left / share - later)
+    trials, seeds = afford(most, len(known), runs, growth, shape.members, shape.member_share)
     if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
@@ -166,16 +172,31 @@ def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tupl
     return tuple(kept)
 
 
-def afford(most: int, known: int, runs: float, growth: bool) -> tuple[int, int]:
+def afford(
+    most: int, known: int, runs: float, growth: bool, members: int = 1, member_share: float = 1.0
+) -> tuple[int, int]:
     """Trials, at most `most`, and decision seeds that fit into so many full runs.
 
     A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
     trial is on record and costs nothing in growth questions.
+
+    Args:
+        most: trials.
+        known: points that are asked for first and never stopped.
+        runs: full runs that there is time for.
+        growth: whether the trials are of different networks, each of which trains by itself.
+        members: trials of one network that train at once.
+        member_share: time of a member's step over that of a step alone.
     """
 
+    def together(count: int) -> float:
+        return sum(alone_to_group(len(part), member_share) for part in parts_of(range(count), members))
+
     def cost(trials: int, seeds: int) -> float:
-        whole = min(known, trials) - growth
-        return OVERHEAD * (whole + 0.4 * max(0, trials - known) + 1.0 + 1.75 * seeds)
+        whole, sampled = min(known, trials) - growth, max(0, trials - known)
+        if growth:
+            return OVERHEAD * (whole + 0.4 * sampled + 1.0 + 0.875 * 2 * together(seeds))
+        return OVERHEAD * (together(whole) + 0.4 * together(sampled) + 1.0 + 0.875 * together(2 * seeds))
 
     for seeds, fewest in ((2, min(known, most)), (0, 2)):
         for trials in range(most, fewest - 1, -1):

@@ -22,6 +22,7 @@ from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
+from autorecipe.training.stack import NotStackable
 
 
 @dataclass(frozen=True)
@@ -326,12 +327,12 @@ def run_together(
         longer = deadline * alone_to_group(len(recipes), share)
         try:
             return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
-        except (OutOfMemory, MemoryError, RuntimeError) as error:
-            if not isinstance(error, OutOfMemory) and not out_of_memory(error):
+        except (NotStackable, OutOfMemory, MemoryError, RuntimeError) as error:
+            if not isinstance(error, (NotStackable, OutOfMemory)) and not out_of_memory(error):
                 raise
             free_memory(bench.hardware.device)
             bench.no_cohort.add(shape_key(recipes[0]))
-            bench.say("note", text=f"{len(recipes)} trials at once do not fit in memory: {error}")
+            bench.say("note", text=f"one after another instead of {len(recipes)} trials at once: {error}")
 
     def alone(k: int) -> Outcome:
         return run_recipe(

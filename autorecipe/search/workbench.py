@@ -268,8 +268,7 @@ def _lr_range(
         return LRRange(value, f"no time for a range test: {source}", flat=True)
     racers = RACERS * RACE_SEEDS
     race_steps = RACE_STEPS if together and not short and racers * RACE_STEPS * share <= steps else 0
-    bench.state.spent_epochs += (each * seeds + racers * race_steps) / bench.steps_per_epoch
-    return lr_range_test(
+    found = lr_range_test(
         recipe,
         bench.data,
         rows,
@@ -281,6 +280,8 @@ def _lr_range(
         fallback=fallback,
         keep_going=bench.stop,
     )
+    bench.state.spent_epochs += (each * seeds + len(found.race_lrs) * RACE_SEEDS * race_steps) / bench.steps_per_epoch
+    return found
 
 
 def _time(bench: Workbench, recipe: Recipe, rows: torch.Tensor, share_seconds: float, like: Shape | None) -> Numerics:

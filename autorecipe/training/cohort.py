@@ -165,6 +165,8 @@ def choose_members(
         try:
             cohort = start_cohort([long] * members, data, [rows] * members, hardware)
             each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
+        except StopIteration:  # all have diverged
+            break
         except NotStackable as error:
             return Choice(1, 1.0, f"one after another: {error}")
         except OutOfMemory:
@@ -239,7 +241,7 @@ def start_cohort(
 
 
 def _frozen(models: Sequence[nn.Module]) -> Stack:
-    stack = Stack(models)
+    stack = Stack([model.requires_grad_(True) for model in models])
     stack.requires_grad_(False)
     return stack
 
@@ -298,7 +300,7 @@ def _stretch(
         factor = factors[cohort.step] if factors else lr_factor(first.schedule, cohort.step / steps)
         try:
             losses = _losses(cohort, data, feed, next(feed.batches))
-            parts = torch.autograd.grad(losses.sum(), cohort.stack.ordered)
+            parts = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
             gradients = torch.cat([part.reshape(len(members), -1) for part in parts], 1)
             cohort.optimizer.step(gradients, peaks * factor)
         except (MemoryError, RuntimeError) as error:
@@ -346,7 +348,8 @@ class _Averaging:
             self.buffers = (cohort.averaged.buffers_of_members(), cohort.stack.buffers_of_members())
             shares = [r.regularization.averaging for r in cohort.recipes]
             self.shares = torch.tensor(shares, device=cohort.stack.matrix.device)
-            self.same = len(set(shares)) == 1
+            self.share = shares[0] if len(set(shares)) == 1 else None
+            """Of all members, as a number of Python's: reading a tensor would wait for the device."""
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -354,8 +357,8 @@ class _Averaging:
         if not self.matrices:
             return
         average, current = self.matrices
-        if self.same:
-            weight = 1 / max(1.0, float(self.shares[0]) * step)
+        if self.share is not None:
+            weight = 1 / max(1.0, self.share * step)
             average.lerp_(current, weight)
             if self.buffers[0]:
                 torch._foreach_lerp_(*self.buffers, weight)
@@ -374,7 +377,7 @@ class _Feed:
 
     def __init__(self, cohort: Cohort, data: DeviceData) -> None:
         self.data = data
-        orders: dict[tuple[int, int], int] = {}
+        orders: dict[tuple[int, int, int, tuple[int, ...]], int] = {}
         views: dict[tuple[int, int, bool, float], int] = {}
         self.order_of, self.view_of = [], []
         iterators: list[Iterator[Tensor]] = []
@@ -383,7 +386,7 @@ class _Feed:
         for recipe, rows in zip(cohort.recipes, cohort.rows, strict=True):
             seed = recipe.training.seed if cohort.order_seed is None else cohort.order_seed
             section = recipe.regularization
-            order = orders.setdefault((seed, rows.data_ptr()), len(orders))
+            order = orders.setdefault((seed, rows.data_ptr(), len(rows), rows.stride()), len(orders))
             if order == len(iterators):
                 iterators.append(batch_rows(rows, recipe.training.batch_size, seed, cohort.step))
             image = data.info.modality == "image"

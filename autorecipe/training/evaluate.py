@@ -85,9 +85,10 @@ def predict(
     outputs = []
     count = len(inputs[0]) if rows is None else len(rows)
     with torch.inference_mode(), autocast(device, recipe.training.precision):
-        for start in range(0, count, EVAL_BATCH):
+        size = -(-EVAL_BATCH // getattr(model, "members", 1))
+        for start in range(0, count, size):
             keep_going()
-            stop = start + EVAL_BATCH
+            stop = start + size
             batch = tuple(x[start:stop] if rows is None else x[rows[start:stop].to(x.device)] for x in inputs)
             batch = tuple(x.to(device) for x in batch)
             images = views(batch[0], recipe.finish)

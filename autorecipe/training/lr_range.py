@@ -12,6 +12,7 @@ from dataclasses import replace as replace_record
 
 import numpy as np
 import torch
+from torch import nn
 
 from autorecipe.data.batches import batch_rows
 from autorecipe.recipe import Recipe, replace
@@ -20,7 +21,7 @@ from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
 from autorecipe.training.hardware import Hardware
-from autorecipe.training.loop import OutOfMemory, start_session, step_loss
+from autorecipe.training.loop import OutOfMemory, out_of_memory, start_session, step_loss
 from autorecipe.training.optimizers import set_lr
 from autorecipe.training.stack import NotStackable
 
@@ -40,11 +41,16 @@ def sweep(
     hardware: Hardware,
     steps: int,
     keep_going: Callable[[], object] = lambda: None,
+    order_seed: int | None = None,
 ) -> tuple[list[float], list[float]]:
-    """One run with a rising learning rate: rates and raw losses, cut at divergence."""
+    """One run with a rising learning rate: rates and raw losses, cut at divergence.
+
+    `order_seed` is that of the batches; None: the recipe's.
+    """
     session = start_session(replace(recipe, {"regularization.averaging": 0.0}), data, hardware)
     session.model.train()
-    batches = batch_rows(rows.to(data.targets.device), recipe.training.batch_size, 0)
+    order_seed = recipe.training.seed if order_seed is None else order_seed
+    batches = batch_rows(rows.to(data.targets.device), recipe.training.batch_size, order_seed)
     low, high = LOWEST[recipe.optimizer.name], HIGHEST[recipe.optimizer.name]
     lrs, losses = [], []
     smooth = 0.0
@@ -63,6 +69,8 @@ def sweep(
             break
         session.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.optimizer.clip_norm:
+            nn.utils.clip_grad_norm_(session.model.parameters(), recipe.optimizer.clip_norm)
         session.optimizer.step()
         session.step += 1
     return lrs, losses
@@ -118,7 +126,7 @@ def sweep_together(
     lrs = [low * (high / low) ** (step / max(1, steps - 1)) for step in range(steps)]
     changes = {"optimizer.lr": 1.0, "training.steps": steps, "regularization.averaging": 0.0}
     recipes = [replace(recipe, {**changes, "training.seed": recipe.training.seed + k}) for k in range(seeds)]
-    cohort = start_cohort(recipes, data, [rows] * seeds, hardware, order_seed=0)
+    cohort = start_cohort(recipes, data, [rows] * seeds, hardware, order_seed=recipe.training.seed)
     losses: list[list[float]] = [[] for _ in range(seeds)]
     for look in train_cohort(cohort, data, looks=range(1, steps + 1), factors=lrs, keep_going=keep_going):
         if len(look.train_losses) < seeds:
@@ -192,7 +200,12 @@ def race(
     losses = np.full(len(recipes), np.inf)
     if cohort.numbers:
         read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
-        outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
+        try:
+            outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
+        except (MemoryError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise OutOfMemory(str(error)) from error
+            raise
         targets = data.targets[read].cpu().numpy()
         for k, number in enumerate(cohort.numbers):
             value = float(loss_of_each(targets, outputs[:, k], data.info).mean())
@@ -210,15 +223,15 @@ def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
     Returns:
         None if each rate has diverged with some seed.
     """
-    whole = np.isfinite(losses).all(1)
-    if not whole.any():
+    means = losses.mean(1)
+    if not np.isfinite(means).any():
         return None
-    means = np.where(whole, losses.mean(1, where=np.isfinite(losses)), np.inf)
-    count = losses.shape[1]
-    # Seeds share the batches, so what they have in common is taken out: differences between rates are compared.
-    apart = losses[whole] - losses[whole].mean(0)
-    variance = float((apart - apart.mean(1, keepdims=True)).var(ddof=0) * count / max(1, count - 1))
-    error = math.sqrt(variance / count)
+    count, best = losses.shape[1], int(means.argmin())
+    # Seeds share batches and first weights, so differences from the best are compared.  Their usual variance: a rate
+    # at the edge of divergence has a large one of its own.
+    others = [k for k in np.flatnonzero(np.isfinite(means)) if k != best]
+    apart = losses[others] - losses[best]
+    error = math.sqrt(float(np.median(apart.var(1, ddof=1))) / count) if others and count > 1 else 0.0
     good = [lr for lr, mean in zip(lrs, means, strict=True) if mean <= means.min() + error]
     half = math.sqrt(lrs[1] / lrs[0])
     value = float(np.exp(np.mean(np.log(good))))
@@ -279,8 +292,10 @@ def lr_range_test(
             raced = race(recipe, data, rows, hardware, found, race_steps, keep_going)
         except (NotStackable, OutOfMemory):
             free_memory(hardware.device)
-            raced = None
-        if raced is not None:
+        else:
+            if raced is None:
+                value = found / SPACING ** (RACERS // 2 + 1)
+                return replace_record(told, suggestion=value, reason=f"all runs around {found:.2g}, the {curve}, diverged")
             within = f"{raced.low:.2g} to {raced.high:.2g} are as good"
             return replace_record(
                 told,
@@ -310,6 +325,7 @@ def _curves(
     """Learning rates [S] and the smoothed losses of each seed [R, S], cut at the first divergence."""
     runs: list[list[float]] = []
     lrs: list[float] = []
+    order_seed = recipe.training.seed
     if together and seeds > 1:
         try:
             lrs, runs = sweep_together(recipe, data, rows, hardware, steps, seeds, keep_going)
@@ -319,7 +335,7 @@ def _curves(
     if not runs:
         for seed in range(seeds):
             seeded = replace(recipe, {"training.seed": recipe.training.seed + seed})
-            found, losses = sweep(seeded, data, rows, hardware, steps, keep_going)
+            found, losses = sweep(seeded, data, rows, hardware, steps, keep_going, order_seed)
             lrs = found if not runs or len(found) < len(lrs) else lrs
             runs.append(losses)
     length = min(len(losses) for losses in runs)

@@ -42,6 +42,8 @@ class Stack(nn.Module):
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
+        if any(not p.requires_grad for m in models for p in m.parameters()):
+            raise NotStackable("some of its parameters are frozen")
         self.template = [copy.deepcopy(models[0])]  # in a list: it is no part of this module
         self.body = stacked(list(models))
         self.members = len(models)
@@ -76,6 +78,11 @@ class Stack(nn.Module):
         model = copy.deepcopy(self.template[0])
         state = {name: value[k] for name, value in self.body.state_dict().items()}
         model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
+        for name, module in self.body.named_modules():
+            if isinstance(module, MemberDropout):
+                plain = model.get_submodule(name)
+                assert isinstance(plain, nn.Dropout)
+                plain.p = module.rates[k]
         return model.train(self.training)
 
     def set_streams(self, streams: Sequence[int]) -> None:
