@@ -15,7 +15,7 @@ from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import predict
 from autorecipe.training.loop import OutOfMemory, start_session, train
 from autorecipe.training.losses import class_weights, loss_function, member_losses
-from autorecipe.training.stack import NotStackable, Stack, why_not
+from autorecipe.training.stack import MemberDropout, NotStackable, Stack, why_not
 
 STEPS = 20
 
@@ -203,6 +203,22 @@ def test_a_pruned_member_leaves_and_the_others_go_on(datasets, name, one_thread)
     assert cohort.stack.matrix.shape[0] == 2
     for number in (1, 3):
         assert_same(cohort.member(number), alone(dataset, recipes[number])[0].readable)
+
+
+def test_those_who_stay_keep_their_dropout(iris):
+    base = recipe_for(iris, **{"training.steps": STEPS})
+    rates = [0.0, 0.25, 0.5]
+    cohort = start_cohort(
+        [replace(base, {"regularization.dropout": rate}) for rate in rates], on_cpu(iris), [rows_of(iris)] * 3, CPU
+    )
+    steps = train_cohort(cohort, on_cpu(iris), looks=(5, 10))
+    for left in ([0, 1, 2], [1, 2], [2]):
+        found = {tuple(m.rates) for m in cohort.stack.modules() if isinstance(m, MemberDropout)}
+        assert found == {tuple(rates[number] for number in left)}
+        for number in left:
+            assert {m.p for m in cohort.member(number).modules() if isinstance(m, nn.Dropout)} == {rates[number]}
+        next(steps)
+        cohort.keep(left[1:])
 
 
 @pytest.mark.parametrize("name", ["digits", "mixed"])
