@@ -74,7 +74,7 @@ def answer_question(
         "incumbent": digest,
         "candidates": tuple(dict.fromkeys(r.digest for _, r in sorted(tried.recipes.items()) if r.digest != digest)),
         "study": study.name,
-        "trials": tuple(sorted(r.number for r in studies.finished(study))),
+        "trials": tuple(sorted(r.number for r in studies.ended(study))),
         "held_out": "cross-validated" if bench.dataset.info.cross_validated else "confirm",
     }
     if winner is None:

@@ -58,17 +58,17 @@ def ask_question(
     )
     tried = Tried()
     shapes: dict[str, Shape] = {}
-    for record in _ended(study):  # a resumed question
+    for record in studies.ended(study):  # a resumed question
         remember(bench, tried, record)
     mend_trials(bench, study)
-    while len(_ended(study)) < question.trials:
+    while len(studies.ended(study)) < question.trials:
         if not _time_for(bench, question, 1.0) and tried.values:
             bench.say("note", text="the time for this question is over: its last trials are left out")
             break
-        left = question.trials - len(_ended(study))
+        left = question.trials - len(studies.ended(study))
         _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study, shapes)))
     answer = answer_question(bench, question, study, tried, pooled, begin)
-    ended = _ended(study)
+    ended = studies.ended(study)
     diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
     return replace_record(answer, diverged=diverged / max(1, len(ended)))
 
@@ -105,11 +105,6 @@ class _Trial:
     shape: Shape
 
 
-def _ended(study: studies.OpenStudy) -> list[studies.TrialRecord]:
-    """Trials that ended by themselves; interrupted ones are asked for again."""
-    return [record for record in studies.finished(study) if record.state != "failed"]
-
-
 def _time_for(bench: Workbench, question: Question, runs: float) -> bool:
     """Whether so many full runs fit before the finish."""
     return not bench.budget.timed or bench.clock.left() >= question.finish + runs * question.share
@@ -122,7 +117,7 @@ def _at_once(bench: Workbench, question: Question, study: studies.OpenStudy, sha
     """
     members = measure_shape(bench, question.incumbent, question.share).members
     members = min([members, *(shape.members for shape in shapes.values())])
-    begun, first = len(_ended(study)), len(question.known) + study.startup
+    begun, first = len(studies.ended(study)), len(question.known) + study.startup
     if members == 1:
         return 1
     return first - begun if begun < first else members

@@ -421,6 +421,11 @@ def finished(handle: OpenStudy) -> list[TrialRecord]:
     ]
 
 
+def ended(handle: OpenStudy) -> list[TrialRecord]:
+    """Those of `finished` that ended by themselves: interrupted ones are asked for again."""
+    return [record for record in finished(handle) if record.state != "failed"]
+
+
 def note(handle: OpenStudy, number: int | None, text: str) -> None:
     """Show Markdown with a running trial, or with the study (None), in the dashboard."""
     storage, study_id = handle.study._storage, handle.study._study_id

@@ -135,8 +135,8 @@ def append_trial(
 def mend_trials(bench: Workbench, study: studies.OpenStudy) -> None:
     """Add trials to `trials.jsonl` that were told, but killed before they were written down."""
     written = {(row["study"], row["number"]) for row in read_lines(bench.run.trials)}
-    for record in studies.finished(study):
-        if record.state == "failed" or (study.name, record.number) in written:
+    for record in studies.ended(study):
+        if (study.name, record.number) in written:
             continue
         attrs = record.attrs
         result = TrainResult(
