@@ -147,7 +147,7 @@ def _stage(facts: Facts) -> list[str]:
 
 def _lr_range(facts: Facts) -> list[str]:
     size = f"{count(facts.get('params'))} parameters, {short(facts.get('step_ms', '-'))} ms a step"
-    why = f"{_tail(facts.get('reason'), ': ')}{_tail(facts.get('numerics'))}"
+    why = f"{_tail(facts.get('reason'), ': ')}{_tail(facts.get('numerics'))}{_tail(facts.get('cohort'))}"
     return [f"  lr {short(facts.get('lr', '-'))} for {facts.get('network', '')} ({size}){why}"]
 
 
