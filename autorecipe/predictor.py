@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from autorecipe.data import modality
+from autorecipe.data import as_tensors, modality
 from autorecipe.data.items import Asked
 from autorecipe.data.python_inputs import from_python
 from autorecipe.data.sources import bundled_of, path_of
@@ -129,7 +129,7 @@ class Result:
         kind = modality(self.info.modality)
         asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
         names, raw = kind.read_inputs(from_python(X, asked), preprocess)
-        inputs = kind.encode(raw, preprocess)
+        inputs = as_tensors(kind.encode(raw, preprocess))
         return names, predict(self.model, inputs, None, self.recipe)
 
     def predict(self, X: Any) -> np.ndarray:

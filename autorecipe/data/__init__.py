@@ -1,6 +1,6 @@
 """Data: what the user names -> tensors, splits, facts and findings."""
 
-from autorecipe.data.load import MODALITIES, detect, inspect_dataset, load_dataset, modality
+from autorecipe.data.load import MODALITIES, as_tensors, detect, inspect_dataset, load_dataset, modality
 from autorecipe.data.metrics import METRICS, TASKS
 from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
 from autorecipe.data.sources import BUNDLED
@@ -18,6 +18,7 @@ __all__ = [
     "ReadOptions",
     "Source",
     "Splits",
+    "as_tensors",
     "detect",
     "inspect_dataset",
     "load_dataset",

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from autorecipe.data.modality import Splits
 from autorecipe.data.tasks import SEPARATOR, has_labels
@@ -151,14 +150,14 @@ def class_order(targets: np.ndarray) -> list[Finding]:
     ]
 
 
-def row_hashes(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+def row_hashes(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
     """uint64 hash of each example's bytes [N]; equal examples have equal hashes, others nearly never."""
     random = np.random.default_rng(0)
-    num_rows = len(tensors[0])
+    num_rows = len(arrays[0])
     hashes = np.zeros(num_rows, dtype=np.uint64)
-    for tensor in tensors:
-        rows = tensor.reshape(num_rows, -1)
-        width = rows.shape[1] * rows.element_size()
+    for array in arrays:
+        rows = array.reshape(num_rows, -1)
+        width = rows.shape[1] * rows.itemsize
         if not width:
             continue
         words = -(-width // 8)
@@ -166,7 +165,7 @@ def row_hashes(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
         odd |= np.uint64(1)
         step = max(1, _CHUNK_BYTES // (8 * words))
         for start in range(0, num_rows, step):
-            chunk = np.ascontiguousarray(rows[start : start + step].numpy()).view(np.uint8)
+            chunk = np.ascontiguousarray(rows[start : start + step]).view(np.uint8)
             padded = np.zeros((len(chunk), 8 * words), dtype=np.uint8)
             padded[:, :width] = chunk
             mixed = (padded.view(np.uint64) ^ keys) * odd
@@ -175,9 +174,9 @@ def row_hashes(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     return hashes
 
 
-def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
-    """Pairs (first, later) of examples that are equal in all tensors: int64 [P, 2]."""
-    hashes = row_hashes(tensors)
+def duplicate_pairs(arrays: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Pairs (first, later) of examples that are equal in all arrays: int64 [P, 2]."""
+    hashes = row_hashes(arrays)
     order = np.argsort(hashes, kind="stable")
     new = np.ones(len(order), dtype=bool)
     new[1:] = hashes[order][1:] != hashes[order][:-1]
@@ -185,23 +184,23 @@ def duplicate_pairs(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
     first = order[starts[np.cumsum(new) - 1]]
     pairs = np.stack([first, order], axis=1)[~new]
     equal = np.ones(len(pairs), dtype=bool)
-    for tensor in tensors:
-        rows = tensor.reshape(len(tensor), -1)
-        step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.element_size()))
+    for array in arrays:
+        rows = array.reshape(len(array), -1)
+        step = max(1, _CHUNK_BYTES // max(1, rows.shape[1] * rows.itemsize))
         for start in range(0, len(pairs), step):
-            left, right = torch.from_numpy(pairs[start : start + step]).T
-            equal[start : start + step] &= (rows[left] == rows[right]).all(dim=1).numpy()
+            left, right = pairs[start : start + step].T
+            equal[start : start + step] &= (rows[left] == rows[right]).all(axis=1)
     return pairs[equal].astype(np.int64)
 
 
 def duplicates(
-    tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, splits: Splits, names: Sequence[str], modality: str
+    arrays: tuple[np.ndarray, ...], targets: np.ndarray, splits: Splits, names: Sequence[str], modality: str
 ) -> list[Finding]:
     """Findings on equal examples: how many, how many across train and test, how many disagree.
 
     Images are equal by their pixels; rows of a table by every column that is used and the target.
     """
-    compared = tensors if modality == "image" else (*tensors, targets)
+    compared = arrays if modality == "image" else (*arrays, targets)
     pairs = duplicate_pairs(compared)
     if not len(pairs):
         return []
@@ -234,7 +233,7 @@ def duplicates(
                     warn=100 * len(rows) > total,
                 )
             )
-    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1).numpy()]
+    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1)]
     if len(disagree):
         a, b = disagree[0]
         findings.append(
@@ -249,10 +248,10 @@ def duplicates(
     return findings
 
 
-def conflicting_rows(tensors: tuple[torch.Tensor, ...], targets: torch.Tensor, names: Sequence[str]) -> list[Finding]:
+def conflicting_rows(arrays: tuple[np.ndarray, ...], targets: np.ndarray, names: Sequence[str]) -> list[Finding]:
     """A finding where rows of a table are equal in every used column and are of different classes."""
-    pairs = duplicate_pairs(tensors)
-    disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).numpy()]
+    pairs = duplicate_pairs(arrays)
+    disagree = pairs[targets[pairs[:, 0]] != targets[pairs[:, 1]]]
     if not len(disagree):
         return []
     a, b = disagree[0]

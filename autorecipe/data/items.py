@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from autorecipe.data.image import decode
 from autorecipe.data.image.arrays import image_layout
 from autorecipe.data.image.measure import SAMPLE, Sample, choose_shape, is_grey
 from autorecipe.data.modality import Progress
+from autorecipe.data.sources import as_array, is_tensor
 from autorecipe.errors import InputError
 
 USUAL_TARGETS = ("target", "label", "labels", "class", "y")
@@ -174,7 +174,7 @@ def _read_mappings(items: Items, names: list[str]) -> tuple[Any, list[Any]]:
 
 
 def _array(items: Items, x: Any, i: int) -> np.ndarray:
-    value = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+    value = as_array(x)
     if value.dtype.kind not in "biuf" and not (value.ndim == 1 and value.dtype.kind in "US"):
         raise InputError(
             f"item {i:,} of {items.what} is a {type(x).__name__}; give PIL images, arrays or tensors [C, H, W] or "
@@ -211,7 +211,7 @@ def _read_arrays(items: Items, first: np.ndarray) -> tuple[np.ndarray, list[Any]
 
 def _single(items: Items, value: Any, i: int, where: str) -> Any:
     """One number, text or missing value; a tensor or array of one element counts."""
-    if isinstance(value, (torch.Tensor, np.ndarray)) and value.shape in ((), (1,)):
+    if (isinstance(value, np.ndarray) or is_tensor(value)) and value.shape in ((), (1,)):
         value = value.item()
     if value is None or isinstance(value, (str, numbers.Number, np.generic, datetime.date)):
         return value

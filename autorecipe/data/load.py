@@ -1,10 +1,10 @@
 """From what the user named to tensors, splits and facts."""
 
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from autorecipe.data import inspect
 from autorecipe.data.image import IMAGE
@@ -19,6 +19,9 @@ from autorecipe.data.targets import check_range, choose_scale, parse_range, to_s
 from autorecipe.data.tasks import class_indices, label_matrix, label_strata, labels_of_flags, split_labels
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.results import DatasetInfo, Finding, TargetScale
+
+if TYPE_CHECKING:
+    import torch
 
 MODALITIES: tuple[Modality, ...] = (IMAGE, TABLE)
 """Every kind of data; the first that knows a source reads it."""
@@ -51,6 +54,19 @@ def detect(source: Source) -> tuple[Modality, str]:
     raise InputError(explain(source))
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """What a `Dataset` is made of, before torch is there."""
+
+    info: DatasetInfo
+    inputs: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    splits: Splits
+    names: Sequence[str]
+    preprocess: dict[str, Any]
+    streamed: bool
+
+
 def load_dataset(source: Source, options: ReadOptions, progress: Progress | None = None) -> Dataset:
     """Read, split and encode a data set; the preprocessing is learned on train alone.
 
@@ -62,9 +78,34 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     Raises:
         InputError: the data or an option is wrong.
     """
+    found = _encode_dataset(source, options, progress or _silent)
+    inputs, (targets,) = as_tensors(found.inputs), as_tensors((found.targets,))
+    return Dataset(found.info, inputs, targets, found.splits, found.names, found.preprocess, found.streamed)
+
+
+def as_tensors(arrays: tuple[np.ndarray, ...]) -> "tuple[torch.Tensor, ...]":
+    """The same memory as tensors."""
+    import torch
+
+    return tuple(map(torch.from_numpy, arrays))
+
+
+def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:
+    """Facts and findings about a data set, without importing torch.
+
+    Args:
+        source: as for `load_dataset`.
+        options: what the user said about the data.
+
+    Raises:
+        InputError: the data or an option is wrong.
+    """
+    return _encode_dataset(source, options, _silent).info
+
+
+def _encode_dataset(source: Source, options: ReadOptions, tell: Progress) -> _Encoded:
     resolve_metric(options.metric)
     parse_range(options.range)
-    tell = progress or _silent
     source = from_python(source, Asked(tell, options.target, options.resolution))
     source, options, labels = _flags_as_labels(source, options)
     kind, _ = detect(source)
@@ -144,12 +185,7 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
         digest=str(raw.facts["digest"]),
         **_table_facts(inputs, preprocess, splits.train),
     )
-    return Dataset(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
-
-
-def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:
-    """Facts and findings about a data set."""
-    return load_dataset(source, options).info
+    return _Encoded(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
 
 
 def _silent(sentence: str, done: float) -> None:
@@ -238,12 +274,12 @@ def _target_scale(raw: Raw, splits: Splits, metric: str, options: ReadOptions) -
     return choose_scale(raw.targets[splits.train], metric, options.range, held_out)
 
 
-def _targets(raw: Raw, task: str, classes: tuple[str, ...], scale: TargetScale) -> torch.Tensor:
+def _targets(raw: Raw, task: str, classes: tuple[str, ...], scale: TargetScale) -> np.ndarray:
     if task == "regression":
-        return torch.from_numpy(to_scale(raw.targets, scale).astype(np.float32))
+        return to_scale(raw.targets, scale).astype(np.float32)
     if task == "multilabel":
-        return torch.from_numpy(label_matrix(raw.targets, classes))
-    return torch.from_numpy(class_indices(raw.targets, classes))
+        return label_matrix(raw.targets, classes)
+    return class_indices(raw.targets, classes)
 
 
 def _class_counts(raw: Raw, splits: Splits, classes: tuple[str, ...]) -> tuple[int, ...]:
@@ -271,11 +307,11 @@ def _about_classes(raw: Raw, task: str, classes: tuple[str, ...], counts: tuple[
     ]
 
 
-def _table_facts(inputs: tuple[torch.Tensor, ...], preprocess: dict[str, Any], train: np.ndarray) -> dict[str, Any]:
+def _table_facts(inputs: tuple[np.ndarray, ...], preprocess: dict[str, Any], train: np.ndarray) -> dict[str, Any]:
     """Shapes and bins, for tables."""
     if preprocess["modality"] != "table":
         return {}
-    numbers = inputs[0][torch.from_numpy(train)].numpy()
+    numbers = inputs[0][train]
     return {
         "num_numbers": numbers.shape[1],
         "cardinalities": tuple(preprocess["cardinalities"]),

@@ -1,18 +1,21 @@
 """The one interface between kinds of data and the rest: what a modality must know.
 
 A modality is a record of functions; `autorecipe.data.MODALITIES` lists them.  Adding one (texts,
-say) touches its own folder and that list.
+say) touches its own folder and that list.  What is read stays in arrays until it is trained on:
+importing torch takes seconds, and whoever looks at data need not wait for it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from autorecipe.results import DatasetInfo, Finding
+
+if TYPE_CHECKING:
+    import torch
 
 Source = Any
 """A path, the name of a bundled data set, or arrays from Python: `X` or `(X, y)`."""
@@ -112,9 +115,9 @@ class Dataset:
     """A data set ready for training: tensors on the CPU, facts, splits, and how inputs were made."""
 
     info: DatasetInfo
-    inputs: tuple[torch.Tensor, ...]
+    inputs: "tuple[torch.Tensor, ...]"
     """Images: (uint8 [N, C, H, W],).  Tables: (float32 numbers [N, F], int64 codes [N, K])."""
-    targets: torch.Tensor
+    targets: "torch.Tensor"
     """int64 classes [N], float32 labels [N, L] of 0 and 1, or float32 targets [N] scaled by `info.target_scale`."""
     splits: Splits
     names: Sequence[str]
@@ -134,11 +137,11 @@ class Modality:
     read: Callable[[Source, ReadOptions, Progress], Raw]
     fit: Callable[[Raw, np.ndarray], dict[str, Any]]
     """Learn the preprocessing from the rows given (train): plain data."""
-    encode: Callable[[Any, dict[str, Any]], tuple[torch.Tensor, ...]]
-    """Raw inputs -> tensors, by the preprocessing."""
+    encode: Callable[[Any, dict[str, Any]], tuple[np.ndarray, ...]]
+    """Raw inputs -> arrays as the network takes them, by the preprocessing."""
     read_inputs: Callable[[Source, dict[str, Any]], tuple[list[str], Any]]
     """Names and raw inputs of something to predict: a path or arrays."""
-    baseline_features: Callable[[tuple[torch.Tensor, ...]], np.ndarray]
+    baseline_features: "Callable[[tuple[torch.Tensor, ...]], np.ndarray]"
     """Tensors -> float32 matrix [N, D] for scikit-learn."""
     preview: Callable[[Raw, Path], None]
     """Draw a few examples into a PNG."""

@@ -9,19 +9,18 @@ Everything else comes back as it is, for `autorecipe.data.sources` to judge.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
-from torch.utils.data import Dataset as TorchDataset
 
 from autorecipe.data.frames import to_pandas
 from autorecipe.data.hugging_face import is_hugging_face, of_hugging_face
 from autorecipe.data.items import Asked, Items, read_items
 from autorecipe.data.modality import Source
+from autorecipe.data.sources import is_tensor
 from autorecipe.errors import InputError
 
 
@@ -31,16 +30,16 @@ def from_python(source: Source, asked: Asked) -> Source:
     Raises:
         InputError: data without numbered items, or an item that cannot be used.
     """
-    if isinstance(source, (str, bytes, os.PathLike, np.ndarray, torch.Tensor)):
+    if isinstance(source, (str, bytes, os.PathLike, np.ndarray)) or is_tensor(source):
         return source
     if isinstance(source, tuple) and len(source) == 2:
         if any(_is_dataset(part) for part in source):
             raise InputError("a Dataset brings its own targets: give the Dataset alone, not a pair (X, y)")
         return _plain(source[0], asked), to_pandas(source[1])
     _refuse_streams(source)
-    if isinstance(source, TensorDataset):
+    if _is_a(source, "TensorDataset"):
         return _of_tensors(source)
-    if isinstance(source, TorchDataset):
+    if _is_a(source, "Dataset"):
         return _of_dataset(source, asked)
     if is_hugging_face(source):
         return of_hugging_face(source, asked)
@@ -54,22 +53,28 @@ def _plain(X: Any, asked: Asked) -> Any:
     return to_pandas(X)
 
 
+def _is_a(value: object, *names: str) -> bool:
+    """Whether the value is of one of these classes of `torch.utils.data`; nothing is before that is imported."""
+    known = sys.modules.get("torch.utils.data")
+    return known is not None and isinstance(value, tuple(getattr(known, name) for name in names))
+
+
 def _is_dataset(value: object) -> bool:
-    return isinstance(value, (TorchDataset, DataLoader)) or is_hugging_face(value)
+    return _is_a(value, "Dataset", "DataLoader") or is_hugging_face(value)
 
 
 def _refuse_streams(source: object) -> None:
     """Data without numbered items cannot be split or gone over again."""
     name = type(source).__name__
-    if isinstance(source, DataLoader):
+    if _is_a(source, "DataLoader"):
         raise InputError("a DataLoader gives batches; give its Dataset: loader.dataset")
     if type(source).__module__.split(".")[0] == "datasets" and isinstance(source, Mapping):
         raise InputError(
             f"a {name} holds several data sets ({', '.join(map(str, source))}); give one of them, "
             f"such as data['{next(iter(source), 'train')}']: a test split is set aside from it"
         )
-    stream = isinstance(source, IterableDataset) or name == "IterableDataset"
-    numbered = not isinstance(source, TorchDataset) or hasattr(source, "__len__")
+    stream = _is_a(source, "IterableDataset") or name == "IterableDataset"
+    numbered = not _is_a(source, "Dataset") or hasattr(source, "__len__")
     if stream or not numbered:
         raise InputError(
             f"a {name} {'gives its items as a stream' if stream else 'does not say how many items it has'}, so it "
@@ -79,7 +84,7 @@ def _refuse_streams(source: object) -> None:
         raise InputError("a LazyFrame holds no rows yet; give frame.collect()")
 
 
-def _of_tensors(source: TensorDataset) -> Any:
+def _of_tensors(source: Any) -> Any:
     """A TensorDataset holds whole arrays, so no item is asked for."""
     tensors = source.tensors
     if len(tensors) > 2:

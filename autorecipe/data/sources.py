@@ -1,11 +1,11 @@
 """What a user may name as data: paths, bundled sets of scikit-learn, arrays from Python."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from autorecipe.data.modality import Source
 from autorecipe.errors import InputError, did_you_mean, listed
@@ -50,10 +50,16 @@ def is_frame(value: object) -> bool:
     return type(value).__module__.split(".")[0] == "pandas" and hasattr(value, "columns")
 
 
+def is_tensor(value: object) -> bool:
+    """Whether the value is a tensor; torch is not imported for the question, since nothing is one without it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def as_array(value: Any) -> np.ndarray:
     """A numpy array of a tensor, Series, list or array."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
+    if is_tensor(value):
+        value = value.detach().cpu().numpy()
     if hasattr(value, "to_numpy"):
         return np.asarray(value.to_numpy())
     return np.asarray(value)

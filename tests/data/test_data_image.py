@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from autorecipe.data import ReadOptions, load_dataset, modality
-from autorecipe.data.image import decode
+from autorecipe.data.image import arrays, decode
 from autorecipe.data.image.decode import Shape
 from autorecipe.data.image.measure import choose_resolution
 from autorecipe.errors import InputError
@@ -220,7 +220,7 @@ def test_arrays_of_every_layout_give_the_same_data(layout):
     assert torch.equal(plain.inputs[0], dataset.inputs[0])
     assert plain.info.digest == dataset.info.digest
     _, inputs = IMAGE.read_inputs(given, dataset.preprocess)
-    assert torch.equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
+    assert np.array_equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
 
 
 @pytest.mark.parametrize(
@@ -237,6 +237,19 @@ def test_arrays_that_are_no_images(X, match):
         load((X, np.arange(20) % 2))
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_digits_are_those_of_sklearn(there, monkeypatch):
+    """Whether its file lies where it always has, or its own function must read it."""
+    from sklearn.datasets import load_digits
+
+    if not there:
+        monkeypatch.setattr(arrays, "find_spec", lambda name: None)
+    X, y = arrays.digits()
+    assert np.array_equal(X, load_digits().images)
+    assert np.array_equal(y, load_digits().target)
+    assert y.dtype.kind == "i"
+
+
 def test_digits_predict_their_own_arrays():
     from sklearn.datasets import load_digits
 
@@ -245,7 +258,7 @@ def test_digits_predict_their_own_arrays():
     assert (dataset.info.resolution, dataset.info.channels, dataset.info.num_outputs) == (8, 1, 10)
     assert dataset.inputs[0].max() == 255
     _, inputs = IMAGE.read_inputs(load_digits().images[:5], dataset.preprocess)
-    assert torch.equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0][:5])
+    assert np.array_equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0][:5])
 
 
 def test_read_inputs_of_a_file_and_a_folder(image_folder):
@@ -253,10 +266,10 @@ def test_read_inputs_of_a_file_and_a_folder(image_folder):
     dataset = load(root)
     names, inputs = IMAGE.read_inputs(root, dataset.preprocess)
     assert names == list(dataset.names)
-    assert torch.equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
+    assert np.array_equal(IMAGE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
     names, inputs = IMAGE.read_inputs(str(root / "dog" / "003.png"), dataset.preprocess)
     assert names == ["003.png"]
-    assert torch.equal(IMAGE.encode(inputs, dataset.preprocess)[0][0], dataset.inputs[0][13])
+    assert np.array_equal(IMAGE.encode(inputs, dataset.preprocess)[0][0], dataset.inputs[0][13])
 
 
 def test_duplicates_and_conflicting_labels(image_folder):

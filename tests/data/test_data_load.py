@@ -102,18 +102,35 @@ def test_progress_is_told(image_folder):
     assert ("decoding images", 1.0) in told
 
 
-def test_duplicate_pairs_are_equal_in_every_tensor():
+def test_duplicate_pairs_are_equal_in_every_array():
     random = np.random.default_rng(0)
-    numbers = torch.from_numpy(random.integers(0, 3, (500, 3)).astype(np.float32))
-    codes = torch.from_numpy(random.integers(0, 3, (500, 2)))
-    rows = torch.cat([numbers, codes.float()], dim=1).tolist()
+    numbers = random.integers(0, 3, (500, 3)).astype(np.float32)
+    codes = random.integers(0, 3, (500, 2))
+    rows = np.concatenate([numbers, codes], axis=1).tolist()
     first = {}
     expected = [(first.setdefault(tuple(row), i), i) for i, row in enumerate(rows)]
     expected = [(a, b) for a, b in expected if a != b]
     assert sorted(map(tuple, duplicate_pairs((numbers, codes)).tolist())) == sorted(expected)
-    assert len(duplicate_pairs((torch.arange(1000.0)[:, None],))) == 0
+    assert len(duplicate_pairs((np.arange(1000.0)[:, None],))) == 0
 
 
 def test_importing_the_package_loads_neither_pandas_nor_sklearn():
-    code = "import sys, autorecipe.data; assert not {'pandas', 'sklearn'} & set(sys.modules)"
+    code = "import sys, autorecipe.data; assert not {'pandas', 'sklearn', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("kind", ["table", "image", "digits"])
+def test_inspecting_files_loads_neither_torch_nor_sklearn(kind, tmp_path, image_folder):
+    """Importing torch takes seconds, and whoever looks at data need not wait for it."""
+    if kind != "table":
+        path, target = image_folder() if kind == "image" else kind, None
+    else:
+        path, target = tmp_path / "a.csv", "kind"
+        rows = [f"{i},text {i % 7} of some words,2024-0{1 + i % 9}-11,{'ab'[i % 2]}" for i in range(200)]
+        path.write_text("\n".join(["size,words,day,kind", *rows]))
+    code = (
+        "import sys; from autorecipe.data import ReadOptions, inspect_dataset; "
+        f"print(inspect_dataset({str(path)!r}, ReadOptions(target={target!r})).task); "
+        "assert not {'torch', 'sklearn', 'optuna'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

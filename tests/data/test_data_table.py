@@ -272,7 +272,7 @@ def test_a_missing_column_is_named_and_extra_columns_do_not_matter():
     with pytest.raises(InputError, match=r"'size' should hold numbers.*'big'"):
         TABLE.encode(frame_of().assign(size="big"), dataset.preprocess)
     more = frame_of().assign(extra=1)[["extra", "kind", "colour", "count", "size"]]
-    assert torch.equal(TABLE.encode(more, dataset.preprocess)[0], dataset.inputs[0])
+    assert np.array_equal(TABLE.encode(more, dataset.preprocess)[0], dataset.inputs[0])
 
 
 def test_read_inputs_from_file_frame_and_array(tmp_path):
@@ -282,10 +282,10 @@ def test_read_inputs_from_file_frame_and_array(tmp_path):
     assert dataset.preprocess["inputs"] == ["x0", "x1"]
     names, inputs = TABLE.read_inputs(X[:3], dataset.preprocess)
     assert names == ["0", "1", "2"]
-    assert torch.equal(TABLE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0][:3])
+    assert np.array_equal(TABLE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0][:3])
     pd.DataFrame(X, columns=["x0", "x1"]).to_csv(tmp_path / "x.csv", index=False)
     names, inputs = TABLE.read_inputs(str(tmp_path / "x.csv"), dataset.preprocess)
-    assert torch.equal(TABLE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
+    assert np.array_equal(TABLE.encode(inputs, dataset.preprocess)[0], dataset.inputs[0])
     with pytest.raises(InputError, match="1 columns, but the model was trained on 2: x0, x1"):
         TABLE.read_inputs(X[:, :1], dataset.preprocess)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorecipe.data import ReadOptions, load_dataset, modality
+from autorecipe.data import ReadOptions, as_tensors, load_dataset, modality
 from autorecipe.data.table.words import MOST_AXES, learn_words, text_features
 from autorecipe.errors import InputError, InputWarning
 
@@ -35,7 +35,7 @@ def dropped(dataset):
 
 
 def encoded(dataset, frame):
-    return TABLE.encode(frame, json.loads(json.dumps(dataset.preprocess)))
+    return as_tensors(TABLE.encode(frame, json.loads(json.dumps(dataset.preprocess))))
 
 
 def draw(values, seed=1):

@@ -4,16 +4,15 @@ import hashlib
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from autorecipe.data import cache
 from autorecipe.data.hold import hold
 from autorecipe.data.image import decode
-from autorecipe.data.image.arrays import image_layout, to_pixels
+from autorecipe.data.image.arrays import digits, image_layout, to_pixels
 from autorecipe.data.image.files import by_reason, load_files
 from autorecipe.data.image.folder import Listing, check_classes, explain, folder_of, list_dataset
 from autorecipe.data.image.labelled import target_of, what_is_asked
@@ -24,6 +23,9 @@ from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, na
 from autorecipe.data.tasks import Target, infer_target
 from autorecipe.errors import InputError, InputWarning
 from autorecipe.results import Finding
+
+if TYPE_CHECKING:
+    import torch
 
 _DIGITS_SCALE = 255 / 16
 _MOST_FEATURES = 3072
@@ -57,10 +59,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     if path is not None and bundled_of(source) is None:
         return _read_folder(folder_of(path), options, progress)
     if bundled_of(source):
-        from sklearn.datasets import load_digits
-
-        digits: Any = load_digits()
-        X, y, name, scale = digits.images, digits.target, "digits", _DIGITS_SCALE
+        (X, y), name, scale = digits(), "digits", _DIGITS_SCALE
     else:
         arrays = arrays_of(source)
         assert arrays is not None
@@ -187,7 +186,7 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def encode(images: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+def encode(images: Any, preprocess: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """uint8 [N, R, R, C] -> (uint8 [N, C, R, R],).
 
     Raises:
@@ -197,7 +196,7 @@ def encode(images: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
     if images.shape[1:] != (side, side, channels):
         raise InputError(f"the images have the shape {images.shape[1:]}; expected {(side, side, channels)}")
     pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    return (torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()),)
+    return (pixels if pixels.flags.writeable else pixels.copy(),)
 
 
 def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], np.ndarray]:
@@ -213,10 +212,7 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     path = path_of(source)
     if path is None:
         if bundled_of(source) == "digits":
-            from sklearn.datasets import load_digits
-
-            digits: Any = load_digits()
-            source = digits.images
+            source = digits()[0]
         arrays = arrays_of(source)
         if arrays is None or is_frame(arrays[0]) or not image_layout(arrays[0]):
             raise InputError(f"'{source}' is no image, folder of images or array of images; give one of these")
@@ -248,8 +244,10 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     return [name for name in names if name not in told], images.transpose(0, 2, 3, 1)
 
 
-def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+def baseline_features(tensors: "tuple[torch.Tensor, ...]") -> np.ndarray:
     """Pixels 0 to 1 as float32 [N, D]; large images are averaged down to at most 3,072 values."""
+    import torch
+
     pixels = tensors[0]
     side = pixels.shape[-1]
     smaller = side

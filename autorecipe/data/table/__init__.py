@@ -5,15 +5,17 @@ import their modules when they are called: a run on images never pays for it.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source, Splits
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, path_of
 from autorecipe.data.table.files import table_files
 from autorecipe.results import Finding
+
+if TYPE_CHECKING:
+    import torch
 
 
 def detect(source: Source) -> str | None:
@@ -48,7 +50,7 @@ def fit(raw: Raw, rows: np.ndarray) -> dict[str, Any]:
     return function(raw, rows)
 
 
-def encode(frame: Any, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+def encode(frame: Any, preprocess: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """DataFrame -> (float32 numbers [N, F], int64 codes [N, K]); see `autorecipe.data.table.encode`."""
     from autorecipe.data.table.encode import encode as function
 
@@ -62,10 +64,9 @@ def read_inputs(source: Source, preprocess: dict[str, Any]) -> tuple[list[str], 
     return function(source, preprocess)
 
 
-def baseline_features(tensors: tuple[torch.Tensor, ...]) -> np.ndarray:
+def baseline_features(tensors: "tuple[torch.Tensor, ...]") -> np.ndarray:
     """Numbers and codes side by side: float32 [N, F + K]."""
-    features: np.ndarray = torch.cat([tensor.float() for tensor in tensors], dim=1).numpy()
-    return features
+    return np.concatenate([tensor.numpy().astype(np.float32) for tensor in tensors], axis=1)
 
 
 def preview(raw: Raw, path: Path) -> None:

@@ -50,7 +50,7 @@ def factorize(series: pd.Series) -> tuple[np.ndarray, list[str]]:
             f"column '{series.name}' holds {type(series.dropna().iloc[0]).__name__} objects; "
             f"give one number, text or date in each cell, or leave the column out with --drop '{series.name}'"
         ) from error
-    texts = [value_text(value) for value in uniques]
+    texts = [value_text(value) for value in uniques.tolist()]  # an Arrow array is slow to go through
     positions = {text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text))}
     if len(positions) < len(texts):
         codes = np.asarray([*(positions.get(text, -1) for text in texts), -1], dtype=np.int64)[codes]

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from autorecipe.data.table.cells import NOT_A_VALUE, as_codes, as_numbers, as_truth, factorize
 from autorecipe.data.table.dates import as_dates, date_parts
@@ -22,7 +21,7 @@ _KEYS: dict[str, dict[str, Any]] = {
 """What the entry of a column must have."""
 
 
-def encode(frame: pd.DataFrame, preprocess: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+def encode(frame: pd.DataFrame, preprocess: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """Encode rows.
 
     A number is robustly scaled and smoothly clipped to [-3, 3], where an infinite one lies at the end; a
@@ -65,8 +64,8 @@ def encode(frame: pd.DataFrame, preprocess: dict[str, Any]) -> tuple[torch.Tenso
             if column["missing"]:
                 signals.append((~known).astype(np.float32))
     return (
-        torch.from_numpy(_stack([*numbers, *signals], len(frame), np.float32)),
-        torch.from_numpy(_stack(codes, len(frame), np.int64)),
+        _stack([*numbers, *signals], len(frame), np.float32),
+        _stack(codes, len(frame), np.int64),
     )
 
 

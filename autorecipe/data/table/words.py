@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 MOST_WORDS = 1000
 MOST_AXES = 32
@@ -68,6 +67,8 @@ def _distinct(text: str) -> set[str]:
 
 def _weighted(distinct: Iterable[set[str]], learned: dict[str, Any]) -> Any:
     """Sparse [N, V]: the weights of the words that a text has, each row of length 1."""
+    from scipy import sparse
+
     positions = {word: i for i, word in enumerate(learned["words"])}
     known = positions.keys()
     # A set's order is chance, and sums depend on it.
