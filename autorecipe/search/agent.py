@@ -290,6 +290,8 @@ def run_stage(
 ) -> bool:
     """Ask a stage's questions until it ends; whether any was asked."""
     failures, asked = 0, 0
+    tried: set[str] = set()
+    """Networks of the last question, if it kept the incumbent."""
     while failures < stage.failures and asked < stage.most:
         if len(progress.decisions) < len(kept):
             decision = kept[len(progress.decisions)]
@@ -298,7 +300,7 @@ def run_stage(
             recall(bench, progress, decision)
         else:
             question = next_question(bench, stage, plan, progress, asked)
-            if question is None:
+            if question is None or {a.label for a in question.alternatives} == tried:  # it would say the same again
                 break
             if asked == 0:
                 bench.say("stage", name=stage.name, asks=stage.asks, reason=reason)
@@ -309,6 +311,7 @@ def run_stage(
         # A question that tried two networks and kept neither is two non-improvements in a row.
         networks = {describe(bench.run.load_recipe(digest).network) for digest in decision.candidates}
         adopted = decision.chosen != decision.incumbent
+        tried = set() if adopted else {describe(progress.incumbent.network), *networks}
         failures = 0 if adopted else failures + max(1, len(networks - {describe(progress.incumbent.network)}))
     return asked > 0
 
