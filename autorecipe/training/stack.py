@@ -99,7 +99,7 @@ class Stack(nn.Module):
 def why_not(models: Sequence[nn.Module]) -> str | None:
     """Why these networks cannot be stacked; None if they can."""
     try:
-        stacked(list(models))
+        Stack(models)
     except NotStackable as error:
         return str(error)
     return None
