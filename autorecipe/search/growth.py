@@ -79,7 +79,7 @@ def next_question(
     number = len(progress.decisions) + 1
     if embeddings:
         affordable = int((left / share - later) / (LONGER * OVERHEAD))
-        return _embedding_question(incumbent, [own, *embeddings][:affordable], plan, number)
+        return _embedding_question(incumbent, [own, *embeddings], affordable, plan, number)
     if stage.name in ("width", "regrow"):
         alternatives = [own, *wider_networks(bench, incumbent, space, share)]
         label = " or ".join(str(a.section.width) for a in alternatives[1:])
@@ -135,10 +135,14 @@ def _embeddings(bench: Workbench, incumbent: Recipe, space: StageSpace) -> list[
 
 
 def _embedding_question(
-    incumbent: Recipe, alternatives: list[Alternative], plan: planner.Plan, number: int
+    incumbent: Recipe, alternatives: list[Alternative], affordable: int, plan: planner.Plan, number: int
 ) -> Question | None:
-    """How numbers enter the network, in trials `LONGER` times as long; None if there is no time for two."""
-    if len(alternatives) < 2:
+    """How numbers enter the network, in trials `LONGER` times as long; None if there is no time for two.
+
+    Its search space has all alternatives, however many there is time for: a resumed study must have the same.
+    """
+    trials = min(affordable, len(alternatives))
+    if trials < 2:
         return None
     return Question(
         number,
@@ -148,8 +152,8 @@ def _embedding_question(
         incumbent,
         tuple(alternatives),
         StageSpace(),
-        tuple({NETWORK: a.label} for a in alternatives),
-        len(alternatives),
+        tuple({NETWORK: a.label} for a in alternatives[:trials]),
+        trials,
         LONGER * plan.trial,
         plan.finish,
         seeds=0,
