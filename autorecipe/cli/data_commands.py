@@ -12,7 +12,7 @@ import typer
 
 from autorecipe.cli import words
 from autorecipe.cli.curve import draw_curve
-from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, write_line
+from autorecipe.cli.display import choose_mode, json_line, on_terminal, open_display, progress_line, write_line
 from autorecipe.cli.options import (
     Dataset,
     Device,
@@ -69,7 +69,8 @@ def inspect(
         seed=seed,
         range=bounds,
     )
-    info = inspect_dataset(dataset, options)
+    with progress_line(sys.stderr) as progress:
+        info = inspect_dataset(dataset, options, progress)
     if as_json:
         write_line(sys.stdout, json_line(info))
         return

@@ -61,6 +61,31 @@ def on_terminal(out: TextIO) -> bool:
 
 
 @contextlib.contextmanager
+def progress_line(out: TextIO, after: float = 1.0) -> Iterator[Callable[[str, float], None]]:
+    """One line on a terminal that says how far something is which takes longer than so many seconds.
+
+    It is written over, and gone at the end.  Anywhere but on a terminal nothing is written.
+    """
+    terminal, due, shown = on_terminal(out), time.monotonic() + after, False
+
+    def tell(sentence: str, done: float) -> None:
+        nonlocal due, shown
+        if terminal and time.monotonic() >= due:
+            with contextlib.suppress(OSError, ValueError):
+                out.write(f"\r\x1b[K{words.clean(sentence)}: {done:.0%}")
+                out.flush()
+            due, shown = time.monotonic() + 0.1, True
+
+    try:
+        yield tell
+    finally:
+        if shown:
+            with contextlib.suppress(OSError, ValueError):
+                out.write("\r\x1b[K")
+                out.flush()
+
+
+@contextlib.contextmanager
 def open_display(
     mode: Mode, clock: Clock, out: TextIO | None = None, *, dataset: str = "", budget: str = ""
 ) -> Iterator[Display]:

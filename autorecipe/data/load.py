@@ -90,17 +90,18 @@ def as_tensors(arrays: tuple[np.ndarray, ...]) -> "tuple[torch.Tensor, ...]":
     return tuple(map(torch.from_numpy, arrays))
 
 
-def inspect_dataset(source: Source, options: ReadOptions) -> DatasetInfo:
+def inspect_dataset(source: Source, options: ReadOptions, progress: Progress | None = None) -> DatasetInfo:
     """Facts and findings about a data set, without importing torch.
 
     Args:
         source: as for `load_dataset`.
         options: what the user said about the data.
+        progress: told what is being done.
 
     Raises:
         InputError: the data or an option is wrong.
     """
-    return _encode_dataset(source, options, _silent).info
+    return _encode_dataset(source, options, progress or _silent).info
 
 
 def _encode_dataset(source: Source, options: ReadOptions, tell: Progress) -> _Encoded:

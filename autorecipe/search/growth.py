@@ -80,7 +80,7 @@ def next_question(
     number = len(progress.decisions) + 1
     if embeddings:
         affordable = int((left / share - later) / (LONGER * OVERHEAD))
-        return _embedding_question(incumbent, [own, *embeddings][:affordable], plan, number)
+        return _embedding_question(incumbent, [own, *embeddings], affordable, plan, number)
     if stage.name in ("width", "regrow"):
         alternatives = [own, *wider_networks(bench, incumbent, space, share)]
         label = " or ".join(str(a.section.width) for a in alternatives[1:])
@@ -108,7 +108,7 @@ def next_question(
         known = ({}, *_other_points(incumbent, known_points(space, bench.dataset.info)))
     shape = measure_shape(bench, incumbent, share)
     most = space.trials or stage.trials
-    if not growth:  # trials of one network, as many as train at once
+    if not growth and bench.budget.timed:  # trials of one network, as many as train at once; epochs are not saved
         most = max(most, shape.members)
     runs = max(3.0, left / share - later)
     trials, seeds = afford(most, len(known), runs, growth, shape.members, shape.member_share)
@@ -141,10 +141,14 @@ def _embeddings(bench: Workbench, incumbent: Recipe, space: StageSpace) -> list[
 
 
 def _embedding_question(
-    incumbent: Recipe, alternatives: list[Alternative], plan: planner.Plan, number: int
+    incumbent: Recipe, alternatives: list[Alternative], affordable: int, plan: planner.Plan, number: int
 ) -> Question | None:
-    """How numbers enter the network, in trials `LONGER` times as long; None if there is no time for two."""
-    if len(alternatives) < 2:
+    """How numbers enter the network, in trials `LONGER` times as long; None if there is no time for two.
+
+    Its search space has all alternatives, however many there is time for: a resumed study must have the same.
+    """
+    trials = min(affordable, len(alternatives))
+    if trials < 2:
         return None
     return Question(
         number,
@@ -154,8 +158,8 @@ def _embedding_question(
         incumbent,
         tuple(alternatives),
         StageSpace(),
-        tuple({NETWORK: a.label} for a in alternatives),
-        len(alternatives),
+        tuple({NETWORK: a.label} for a in alternatives[:trials]),
+        trials,
         LONGER * plan.trial,
         plan.finish,
         seeds=0,

@@ -241,7 +241,7 @@ def _lr_range(
     short: bool,
     fallback: float | None,
 ) -> LRRange:
-    """The range test that a trial's share of so many steps affords: sweeps for half of it, a race for as much as it.
+    """The range test that a trial's share of so many steps affords: half of it for sweeps, half for a race.
 
     Args:
         bench: the workbench.
@@ -267,7 +267,7 @@ def _lr_range(
         source = "carried over from the smaller network" if fallback else "the prior"
         return LRRange(value, f"no time for a range test: {source}", flat=True)
     racers = RACERS * RACE_SEEDS
-    race_steps = RACE_STEPS if together and not short and racers * RACE_STEPS * share <= steps else 0
+    race_steps = RACE_STEPS if together and not short and racers * RACE_STEPS * share <= 0.5 * steps else 0
     found = lr_range_test(
         recipe,
         bench.data,

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from autorecipe.cli import words
 from autorecipe.cli.board import Board, hear, sparkline
-from autorecipe.cli.display import Mode, choose_mode, open_display
+from autorecipe.cli.display import Mode, choose_mode, open_display, progress_line
 from autorecipe.cli.live import LiveBoard
 from autorecipe.clock import Budget, Clock, parse_budget, start_clock
 
@@ -107,11 +107,12 @@ def test_a_closed_pipe_does_not_stop_the_search(clock: Clock) -> None:
             display.say("note", text="x")
 
 
-def test_the_mode_fits_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_the_mode_fits_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert choose_mode(False, False, Terminal()) == "live"
     assert choose_mode(False, True, Terminal()) == "json"
@@ -139,3 +140,18 @@ def test_numbers_in_words() -> None:
     ]  # fmt: skip
     assert [words.timer(x) for x in (-1, 7, 754, 3723)] == ["0:00", "0:07", "12:34", "1:02:03"]
     assert sparkline([0.0, 0.5, 1.0, float("nan")], 0.0, 1.0) == "▁▅█"
+
+
+def test_what_takes_long_says_how_far_it_is_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    with progress_line(out, after=0.0) as tell:
+        tell("decoding images", 0.25)
+        tell("decoding images", 0.26)  # too soon after the first to be worth a redraw
+    assert out.getvalue() == "\r\x1b[Kdecoding images: 25%\r\x1b[K"
+    with progress_line(out := Terminal(), after=60.0) as tell:
+        tell("decoding images", 0.5)
+    assert out.getvalue() == ""
+    with progress_line(out := io.StringIO(), after=0.0) as tell:
+        tell("decoding images", 0.5)
+    assert out.getvalue() == ""

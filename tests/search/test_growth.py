@@ -9,9 +9,10 @@ from autorecipe.networks import family
 from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.rundir import read_json
 from autorecipe.search.answer import SEARCH_NOISE, _search_noise
-from autorecipe.search.growth import LONGER, _other_points, afford, next_question
+from autorecipe.search.growth import LONGER, _embedding_question, _other_points, afford, next_question
 from autorecipe.search.ledger import Progress
 from autorecipe.search.planner import Plan
+from autorecipe.search.points import Alternative
 from autorecipe.search.space import load_space, shipped_path
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr, describe
@@ -146,3 +147,15 @@ def test_caps_hold(searched, caps, holds):
         assert holds(recipe.network, count), describe(recipe.network)
     if caps.get("max_depth") == 3:
         assert not any(row["stage"] == "depth" for row in read_json(found.run.decisions))
+
+
+def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():
+    """A study that is resumed with less time must have the search space that it was begun with."""
+    sections = [replace(Recipe(), {"network.width": 8 * k}).network for k in range(1, 5)]
+    ways = [Alternative(str(k), section) for k, section in enumerate(sections)]
+    plan = Plan("seconds", 40.0, 30.0, 1.0, 64)
+    asked = [_embedding_question(Recipe(), ways, affordable, plan, 2) for affordable in range(7)]
+    assert asked[:2] == [None, None]
+    assert [question.trials for question in asked[2:]] == [2, 3, 4, 4, 4]
+    assert all(question.alternatives == tuple(ways) for question in asked[2:])
+    assert all(len(question.known) == question.trials for question in asked[2:])
