@@ -1,14 +1,16 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import family
 from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.rundir import read_json
-from autorecipe.search.answer import SEARCH_NOISE, _search_noise
+from autorecipe.search.answer import SEARCH_NOISE, _search_noise, few_valued
 from autorecipe.search.growth import LONGER, _embedding_question, _other_points, afford, next_question
 from autorecipe.search.ledger import Progress
 from autorecipe.search.planner import Plan
@@ -147,6 +149,14 @@ def test_caps_hold(searched, caps, holds):
         assert holds(recipe.network, count), describe(recipe.network)
     if caps.get("max_depth") == 3:
         assert not any(row["stage"] == "depth" for row in read_json(found.run.decisions))
+
+
+def test_numbers_of_few_values_are_seen():
+    random = np.random.default_rng(0)
+    steps, label = random.integers(0, 16, (300, 4)), random.choice(["a", "b"], 300)
+    assert few_valued(load_dataset((steps, label), ReadOptions()))
+    mixed = np.concatenate([steps, random.normal(size=(300, 1))], axis=1)
+    assert not few_valued(load_dataset((mixed, label), ReadOptions()))
 
 
 def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():
