@@ -114,9 +114,7 @@ def bare(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware) -> 
     models = [build(recipe.network, section, data.info, 0) for _ in range(2)]
     model, averaged = (model.to(memory_format=layout) for model in models) if images else models
     averaged.requires_grad_(False)
-    pairs = [
-        [*net.parameters(), *(b for b in net.buffers() if b.is_floating_point())] for net in (averaged, model)
-    ]
+    pairs = [[*net.parameters(), *(b for b in net.buffers() if b.is_floating_point())] for net in (averaged, model)]
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.optimizer.weight_decay}, {"params": others, "weight_decay": 0}]
@@ -182,7 +180,9 @@ def plain(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware, wo
     torch.manual_seed(0)
     model = build(recipe.network, recipe.regularization, data.info, 0)
     steps = recipe.training.steps
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.optimizer.lr, total_steps=steps)
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.regularization.label_smoothing)
     loader = DataLoader(
@@ -268,7 +268,9 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = options(__doc__, seeds=None, budget=None)
-    parser.add_argument("names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)"
+    )
     parser.add_argument("--repeats", type=int, default=7, metavar="N", help="turns of each case (default 7)")
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

@@ -294,6 +294,8 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = options(__doc__, seeds=10, budget=None)
-    parser.add_argument("names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)"
+    )
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

@@ -4,10 +4,10 @@
     python benchmarks/overhead.py --dataset data/letter --target lettr --seeds 1
     python benchmarks/overhead.py --table                     stored results -> docs/performance.md
 
-A search in this process, interrupted 200 times a second by a timer whose handler looks at what runs.  What it is doing is named by the innermost
-function that is known: forward, backward, optimizer and evaluation are the work; batches and augmentation, averaged
-weights, Optuna, files, building networks and the rest are overhead.  Only what follows start-up, reading, the checks
-and the baselines counts, and all of that.
+A search in this process, interrupted 200 times a second by a timer whose handler looks at what runs.  What it is doing
+is named by the innermost function that is known: forward, backward, optimizer and evaluation are the work; batches and
+augmentation, averaged weights, Optuna, files, building networks and the rest are overhead.  Only what follows start-up,
+reading, the checks and the baselines counts, and all of that.
 
 Must, on 2 CPU cores without a GPU: share <= 0.08 of a search of 3 minutes, with every seed.
 """
@@ -129,7 +129,10 @@ def measure(words: list[str], budget: str, seed: int, out: Path) -> dict[str, An
     total = sum(watch.counts.values())
     parts = {name: count / total for name, count in watch.counts.most_common()}
     share = 1.0 - sum(parts.get(name, 0.0) for name in WORK)
-    say(f"seed {seed}: {share:.3f} of {total * PERIOD:.0f} s and more: " + ", ".join(f"{k} {v:.3f}" for k, v in parts.items()))
+    say(
+        f"seed {seed}: {share:.3f} of {total * PERIOD:.0f} s and more: "
+        + ", ".join(f"{k} {v:.3f}" for k, v in parts.items())
+    )
     return {
         "share": share,
         "parts": {name: round(value, 4) for name, value in parts.items()},
@@ -142,7 +145,12 @@ def measure(words: list[str], budget: str, seed: int, out: Path) -> dict[str, An
 def table(rows: list[dict[str, Any]], words: list[str], budget: str) -> str:
     """The rows in Markdown."""
     names = sorted({name for row in rows for name in row["parts"]}, key=lambda name: (name in WORK, name))
-    lines = [f"`{words[0]}`, {budget}, {len(rows)} seeds; median, lowest and highest.", "", "| part | share of the time |", "|---|---|"]
+    lines = [
+        f"`{words[0]}`, {budget}, {len(rows)} seeds; median, lowest and highest.",
+        "",
+        "| part | share of the time |",
+        "|---|---|",
+    ]
     for name in [*names, "overhead in all"]:
         values = [row["share"] if name == "overhead in all" else row["parts"].get(name, 0.0) for row in rows]
         work = " (work)" if name in WORK else ""
@@ -162,7 +170,9 @@ def main(args: argparse.Namespace) -> None:
         write_between(DOC, NAME, table(rows, words, args.budget))
     share = statistics.median(row["share"] for row in rows)
     reached = max(row["share"] for row in rows) <= MUST if args.budget == "3m" else None
-    parts = {name: round(statistics.median(row["parts"].get(name, 0.0) for row in rows), 4) for name in rows[0]["parts"]}
+    parts = {
+        name: round(statistics.median(row["parts"].get(name, 0.0) for row in rows), 4) for name in rows[0]["parts"]
+    }
     finish(NAME, f"share <= {MUST}", reached, share=round(share, 4), parts=parts, rows=rows, machine=machine())
 
 

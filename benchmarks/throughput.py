@@ -38,7 +38,7 @@ from autorecipe.training.loop import start_session, train
 
 NAME = "throughput"
 DOC = HERE.parent / "docs" / "performance.md"
-TRIALS = 16
+TRIALS = 32
 CASES = {
     "mlp_16": ("table", "mlp", 16, 300),
     "mlp_32": ("table", "mlp", 32, 300),
@@ -182,10 +182,9 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     for name, row in rows.items():
         one, many = (statistics.median(pair[k] for pair in row["seconds"]) for k in (0, 1))
         low, high = row["spread"]
-        lines.append(
-            f"| {name.replace('_', ' ')} | {row['trials']}, {row['steps']} | {one:.2f} s | {many:.2f} s | {row['members']} "
-            f"| {row['speedup']:.2f} | {low:.2f} to {high:.2f} |"
-        )
+        what = f"{name.replace('_', ' ')} | {row['trials']}, {row['steps']}"
+        ratio = f"{row['speedup']:.2f} | {low:.2f} to {high:.2f}"
+        lines.append(f"| {what} | {one:.2f} s | {many:.2f} s | {row['members']} | {ratio} |")
     return "\n".join([*lines, "", ", ".join(machine().values()) + "."])
 
 
@@ -206,7 +205,9 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = options(__doc__, seeds=None, budget=None)
-    parser.add_argument("names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)"
+    )
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="turns of each case (default 3)")
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

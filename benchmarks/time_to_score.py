@@ -109,11 +109,18 @@ def find(store: Store, name: str, data: Path, seeds: int, out: Path) -> Found:
 
 def table(found: dict[str, Found]) -> str:
     """The results in Markdown."""
-    lines = ["| data | the other side, full budget | " + "autorecipe, share of the budget: median | ratio |", "|---|---|---|---|"]
+    lines = [
+        "| data | the other side, full budget | " + "autorecipe, share of the budget: median | ratio |",
+        "|---|---|---|---|",
+    ]
     for name, one in found.items():
-        tried = "; ".join(f"{share:.2f}: {statistics.median(scores):.5g}" for share, scores in sorted(one.scores.items()))
+        tried = "; ".join(
+            f"{share:.2f}: {statistics.median(scores):.5g}" for share, scores in sorted(one.scores.items())
+        )
         title = MATCHES[name].title
-        lines.append(f"| {title} | {MATCHES[name].budget}: {statistics.median(one.plain):.5g} | {tried} | {one.ratio:.2f} |")
+        lines.append(
+            f"| {title} | {MATCHES[name].budget}: {statistics.median(one.plain):.5g} | {tried} | {one.ratio:.2f} |"
+        )
     return "\n".join([*lines, "", ", ".join(machine().values()) + "."])
 
 

@@ -1,12 +1,13 @@
 """The loss against the learning rate, drawn in the terminal."""
 
 import math
+from collections.abc import Sequence
 
 from autorecipe.results import LRRange
 
 
 def draw_curve(found: LRRange, width: int = 78, height: int = 18, colors: bool = False) -> str:
-    """The curve of a range test, with the suggestion marked; empty if there are no points to draw.
+    """The curve of a range test with its band and the suggestion; empty if there are no points to draw.
 
     Args:
         found: rates and losses.
@@ -14,7 +15,7 @@ def draw_curve(found: LRRange, width: int = 78, height: int = 18, colors: bool =
         height: in lines.
         colors: whether control codes may be used.
     """
-    points = [(math.log10(lr), loss) for lr, loss in zip(found.lrs, found.losses, strict=True) if math.isfinite(loss)]
+    points = _points(found.lrs, found.losses)
     if len(points) < 2:
         return ""
     import plotext
@@ -25,6 +26,9 @@ def draw_curve(found: LRRange, width: int = 78, height: int = 18, colors: bool =
     figure.plot_size(width, height)
     if not colors:
         figure.theme("colorless")
+    for edge in (found.lowest, found.highest):
+        if edge and edge != found.losses:
+            figure.draw(figure.signal(*zip(*_points(found.lrs, edge), strict=True), marker="·"))
     curve = figure.signal(x, y)
     curve.lines()
     figure.draw(curve)
@@ -38,6 +42,10 @@ def draw_curve(found: LRRange, width: int = 78, height: int = 18, colors: bool =
     if x[0] <= at <= x[-1]:
         figure.line(at, "vertical")
         figure.draw(figure.text(at, max(y), f" {found.suggestion:.2g} "))
-    figure.title("smoothed loss")
+    figure.title("smoothed loss, and the band of the sweeps" if found.lowest else "smoothed loss")
     figure.label("learning rate")
     return str(figure.build().string(not colors))
+
+
+def _points(lrs: Sequence[float], losses: Sequence[float]) -> list[tuple[float, float]]:
+    return [(math.log10(lr), loss) for lr, loss in zip(lrs, losses, strict=True) if math.isfinite(loss)]

@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,7 +153,19 @@ def lr_find(
     steps: Annotated[int, typer.Option(min=24, help="Steps of one sweep.")] = 100,
     seeds: Annotated[
         int, typer.Option(min=1, help="Sweeps from fresh initialisations; the curve is their median.")
-    ] = 3,
+    ] = 4,
+    race_steps: Annotated[
+        int,
+        typer.Option(min=0, help="Steps of each of the 15 short runs that race around the steepest point; 0: no race."),
+    ] = 60,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Where the plot is written: .png, .svg or .pdf; else lr-find-DATASET.png here.",
+        ),
+    ] = None,
     task: Task = "auto",
     keep: Keep = None,
     drop: Drop = None,
@@ -160,10 +173,15 @@ def lr_find(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the loss against the learning rate.
+    """Draw the loss against the learning rate, with the band of the sweeps.
 
-    Says which learning rate to take, and why.
+    Says which learning rate to take, how sure that is, and why, and writes a plot.  Where the network can be trained
+    several times at once, short runs at learning rates around the steepest point decide.
     """
+    from autorecipe.outputs.plots import check_plot_path, plot_lr_range
+
+    picture = plot if plot is not None else Path(f"lr-find-{Path(dataset).stem or 'data'}.png")
+    check_plot_path(picture)
     clock = start_clock(Budget(given="none"), since_process_start=True)
     # Progress goes to standard error: standard output holds the result alone.
     mode = "quiet" if as_json else choose_mode(False, False, sys.stderr)
@@ -180,12 +198,13 @@ def lr_find(
             threads=threads,
             steps=steps,
             seeds=seeds,
+            race_steps=race_steps,
             say=display.say,
             stop=request.check,
         )
+    plot_lr_range(found, network, picture)
     if as_json:
-        facts = {"network": network, "suggestion": found.suggestion, "reason": found.reason, "flat": found.flat}
-        write_line(sys.stdout, json_line({**facts, "spread": found.spread, "lrs": found.lrs, "losses": found.losses}))
+        write_line(sys.stdout, json_line({"network": network, **asdict(found), "plot": str(picture)}))
         return
     terminal = on_terminal(sys.stdout)
     size = min(100, shutil.get_terminal_size().columns - 2) if terminal else 78
@@ -193,7 +212,11 @@ def lr_find(
         write_line(sys.stdout, line.rstrip())
     write_line(sys.stdout, words.clean(f"{network}: lr {found.suggestion:.3g} ({found.reason})"))
     if found.spread:
-        write_line(sys.stdout, f"single seeds differ by a factor of {10**found.spread:.2g}")
+        write_line(sys.stdout, f"steepest points of single sweeps differ by a factor of {10**found.spread:.2g}")
+    rules = ", ".join(f"{rule} {lr:.2g}" for rule, lr in sorted(found.rules.items()))
+    if rules:
+        write_line(sys.stdout, f"what rules read off the curve: {rules}")
+    write_line(sys.stdout, words.clean(f"plot: {words.shown_path(picture)}"))
 
 
 def cache(

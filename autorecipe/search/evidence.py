@@ -9,9 +9,9 @@ from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
-from autorecipe.search.trials import SeedRun, alone_to_group, seed_runs
+from autorecipe.search.trials import SeedRun, seed_runs
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
-from autorecipe.training.cohort import cohort_key
+from autorecipe.training.cohort import alone_to_group, cohort_key
 from autorecipe.training.gains import example_gains
 
 
@@ -46,15 +46,15 @@ def _seed_pairs(
     limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
     shapes = {who: measure_shape(bench, recipe, question.share) for who, recipe in _both(incumbent, candidate)}
     members = min(shape.members for shape in shapes.values())
-    share = max(shape.member_share for shape in shapes.values())
+    further = max(shape.further_member for shape in shapes.values())
     pairs: list[tuple[SeedRun, SeedRun]] = []
     seeds = list(range(question.seeds))
     one = cohort_key(incumbent) == cohort_key(candidate)
-    runs = alone_to_group(2 * len(seeds), share) if one else 2 * alone_to_group(len(seeds), share)
+    runs = alone_to_group(2 * len(seeds), further) if one else 2 * alone_to_group(len(seeds), further)
     if members > 1 and _time_for(bench, question, runs):
         use_shape(bench, shapes["candidate"], members)
         jobs = [(recipe, seed) for seed in seeds for _, recipe in _both(incumbent, candidate)]
-        found = seed_runs(bench, jobs, members, limit, share)
+        found = seed_runs(bench, jobs, members, limit, further)
         for k, seed in enumerate(seeds):
             pairs += _whole(bench, seed, found[2 * k : 2 * k + 2])
         bench.heartbeat()

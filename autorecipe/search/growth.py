@@ -11,7 +11,7 @@ from autorecipe.search.ledger import Progress
 from autorecipe.search.points import NETWORK, Alternative, Question
 from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
-from autorecipe.search.trials import alone_to_group, parts_of
+from autorecipe.search.trials import parts_of
 from autorecipe.search.workbench import (
     LEAST_STEPS,
     Workbench,
@@ -21,6 +21,7 @@ from autorecipe.search.workbench import (
     params_of,
     steps_for,
 )
+from autorecipe.training.cohort import alone_to_group
 from autorecipe.training.loop import OutOfMemory
 
 
@@ -39,6 +40,8 @@ LEAST_EPOCH_STEPS = 2.0
 LONGER = 3.0
 """Embeddings of numbers are compared in trials so many times as long: short ones prefer quick starters.  After 2
 epochs periodic ones are 11 % ahead on deliveries and after 20 epochs 2 % behind (`docs/log.md`)."""
+MOST_AT_ONCE = 16
+"""Trials of one network in a question: more than that, and the time is better spent on the next question."""
 OVERHEAD = 1.2
 """What a question takes over the steps of its runs: range tests, timings, scoring, saving."""
 
@@ -109,9 +112,9 @@ def next_question(
     shape = measure_shape(bench, incumbent, share)
     most = space.trials or stage.trials
     if not growth and bench.budget.timed:  # trials of one network, as many as train at once; epochs are not saved
-        most = max(most, shape.members)
+        most = max(most, min(shape.members, MOST_AT_ONCE))
     runs = max(3.0, left / share - later)
-    trials, seeds = afford(most, len(known), runs, growth, shape.members, shape.member_share)
+    trials, seeds = afford(most, len(known), runs, growth, shape.members, shape.further_member)
     if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
@@ -176,9 +179,7 @@ def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tupl
     return tuple(kept)
 
 
-def afford(
-    most: int, known: int, runs: float, growth: bool, members: int = 1, member_share: float = 1.0
-) -> tuple[int, int]:
+def afford(most: int, known: int, runs: float, growth: bool, members: int = 1, further: float = 1.0) -> tuple[int, int]:
     """Trials, at most `most`, and decision seeds that fit into so many full runs.
 
     A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
@@ -190,11 +191,11 @@ def afford(
         runs: full runs that there is time for.
         growth: whether the trials are of different networks, each of which trains by itself.
         members: trials of one network that train at once.
-        member_share: time of a member's step over that of a step alone.
+        further: time that each further member adds to a step, over that of a step alone.
     """
 
     def together(count: int) -> float:
-        return sum(alone_to_group(len(part), member_share) for part in parts_of(range(count), members))
+        return sum(alone_to_group(len(part), further) for part in parts_of(range(count), members))
 
     def cost(trials: int, seeds: int) -> float:
         whole, sampled = min(known, trials) - growth, max(0, trials - known)

@@ -14,7 +14,7 @@ from autorecipe.search.space import data_fields, load_space, starting_changes
 from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import on_device
 from autorecipe.training.hardware import find_hardware
-from autorecipe.training.lr_range import lr_range_test
+from autorecipe.training.lr_range import RACE_SEEDS, RACERS, lr_range_test
 
 
 def lr_find(
@@ -25,7 +25,8 @@ def lr_find(
     device: str = "auto",
     threads: int | None = None,
     steps: int = 100,
-    seeds: int = 3,
+    seeds: int = 4,
+    race_steps: int = 60,
     say: Callable[..., None],
     stop: Callable[[], None],
 ) -> tuple[str, LRRange]:
@@ -39,6 +40,7 @@ def lr_find(
         threads: CPU threads.
         steps: steps of one sweep.
         seeds: sweeps.
+        race_steps: steps of each run of the race around the steepest point; 0: none.
         say: told what is being done.
         stop: raises `Stopped`.
 
@@ -64,8 +66,11 @@ def lr_find(
         )
     data = on_device(dataset, hardware.device)
     rows = torch.from_numpy(np.ascontiguousarray(dataset.splits.train)).to(hardware.device)
-    say("progress", what=f"{seeds} sweeps of {steps} steps", share=0.0)
-    found = lr_range_test(chosen, data, rows, hardware, steps=steps, seeds=seeds, keep_going=stop)
+    raced = f", then {RACERS * RACE_SEEDS} runs of {race_steps}" if race_steps else ""
+    say("progress", what=f"{seeds} sweeps of {steps} steps{raced}", share=0.0)
+    found = lr_range_test(
+        chosen, data, rows, hardware, steps=steps, seeds=seeds, race_steps=race_steps, keep_going=stop
+    )
     return describe(chosen.network), found
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_record
 from typing import Any
@@ -18,7 +18,7 @@ from autorecipe.search.answer import Answer, answer_question
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
 from autorecipe.search.summary import write_summary
-from autorecipe.search.trials import Outcome, Reading, alone_to_group, parts_of, run_together
+from autorecipe.search.trials import Outcome, Reading, parts_of, run_together
 from autorecipe.search.tried import (
     Tried,
     append_trial,
@@ -32,7 +32,7 @@ from autorecipe.search.tried import (
 )
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, use_shape
 from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.cohort import cohort_key
+from autorecipe.training.cohort import alone_to_group, cohort_key
 
 
 def ask_question(
@@ -149,7 +149,7 @@ def _some_trials(
                 groups.setdefault(cohort_key(trial.recipe), []).append(trial)
         parts = [part for group in groups.values() for part in parts_of(group, group[0].shape.members)]
         for part in parts:
-            if tried.values and not _time_for(bench, question, alone_to_group(len(part), part[0].shape.member_share)):
+            if tried.values and not _time_for(bench, question, alone_to_group(len(part), part[0].shape.further_member)):
                 _leave_out(study, part)
             else:
                 _train_trials(bench, question, study, part, tried)
@@ -212,7 +212,7 @@ def _train_trials(
     use_shape(bench, shape, len(trials))
     recipes = [trial.recipe for trial in trials]
     rows = [[which] * len(trials) for which in (splits.train, splits.val)]
-    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit, share=shape.member_share)
+    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit, further=shape.further_member)
     for trial, found in zip(trials, outcomes, strict=True):
         _tell(bench, study, trial, found, rungs[trial.number])
         _close_trial(bench, study, trial.number, trial.recipe, found.result, rungs[trial.number], tried)

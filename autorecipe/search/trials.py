@@ -19,7 +19,7 @@ from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up, shape_key
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
+from autorecipe.training.cohort import alone_to_group, cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
 from autorecipe.training.stack import NotStackable
@@ -227,7 +227,7 @@ def run_cohort(
 
     def outputs_of(which: str, members: Sequence[int]) -> dict[int, np.ndarray]:
         """Outputs of members, each on its own examples; examples that several have are looked at once."""
-        found = {}
+        found: dict[int, np.ndarray] = {}
         for judge in dict.fromkeys(of_member[number] for number in members):
             made = predict(cohort.readable, bench.data.inputs, getattr(judge, which), first, bench.stop)
             mine = [number for number in members if of_member[number] is judge]
@@ -262,7 +262,9 @@ def run_cohort(
                 seen = outputs_of("seen", left)
                 charge(members)
                 for n in left:
-                    results[n] = records[n].ended("complete", "", read[n], of_member[n].measure("seen", seen[n], recipes[n]))
+                    results[n] = records[n].ended(
+                        "complete", "", read[n], of_member[n].measure("seen", seen[n], recipes[n])
+                    )
                     outcomes[n] = Outcome(results[n], cohort.member(n), outputs[n])
             cohort.keep([number for number in members if number not in results or last])
     except TimeoutError:
@@ -288,14 +290,6 @@ def parts_of(items: Sequence[T], most: int) -> list[Sequence[T]]:
     return [items[a:b] for a, b in itertools.pairwise(ends)]
 
 
-def alone_to_group(count: int, share: float) -> float:
-    """What so many runs at once take, in runs alone, if a member's step takes `share` of a step alone.
-
-    A step of a cohort takes as long as a step alone at least.
-    """
-    return max(1.0, count * share)
-
-
 def run_together(
     bench: Workbench,
     recipes: Sequence[Recipe],
@@ -304,7 +298,7 @@ def run_together(
     *,
     at_rung: Callable[[Mapping[int, Reading]], Collection[int]] = lambda readings: (),
     deadline: float = math.inf,
-    share: float = 1.0,
+    further: float = 1.0,
 ) -> list[Outcome]:
     """`run_cohort`, or `run_recipe` for one recipe, or for each where they do not fit in memory together.
 
@@ -315,7 +309,7 @@ def run_together(
         score_rows: as for `run_cohort`.
         at_rung: as for `run_cohort`; a rung that a member has been read at is not told again.
         deadline: seconds after which a run alone is given up; a cohort has more by its members.
-        share: time of a member's step over that of a step alone.
+        further: time that each further member adds to a step, over that of a step alone.
     """
     told: set[tuple[int, int]] = set()
 
@@ -324,7 +318,7 @@ def run_together(
         return at_rung(readings)
 
     if len(recipes) > 1 and shape_key(recipes[0]) not in bench.no_cohort:
-        longer = deadline * alone_to_group(len(recipes), share)
+        longer = deadline * alone_to_group(len(recipes), further)
         try:
             return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
         except (NotStackable, OutOfMemory, MemoryError, RuntimeError) as error:
@@ -364,7 +358,7 @@ def seed_runs(
     jobs: Sequence[tuple[Recipe, int]],
     members: int = 1,
     deadline: float = math.inf,
-    share: float = 1.0,
+    further: float = 1.0,
 ) -> list[SeedRun | None]:
     """Train recipes with decision seeds, each without the part held out for its seed, and score them there.
 
@@ -376,7 +370,7 @@ def seed_runs(
         jobs: recipes with the number of the seed.
         members: how many may train at once, where they share a cohort's key.
         deadline: seconds after which a run alone is given up; a cohort has more by its members.
-        share: time of a member's step over that of a step alone.
+        further: time that each further member adds to a step, over that of a step alone.
 
     Returns:
         A run for each job, None where it did not complete.
@@ -397,7 +391,12 @@ def seed_runs(
             recipes = [seeded[k] for k in which]
             rows = [parts[jobs[k][1]] for k in which]
             outcomes = run_together(
-                bench, recipes, [train for train, _ in rows], [held for _, held in rows], deadline=deadline, share=share
+                bench,
+                recipes,
+                [train for train, _ in rows],
+                [held for _, held in rows],
+                deadline=deadline,
+                further=further,
             )
             for k, (train_rows, held_out), outcome in zip(which, rows, outcomes, strict=True):
                 result = outcome.result

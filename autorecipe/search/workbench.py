@@ -20,7 +20,7 @@ from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dic
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
-from autorecipe.training.cohort import Choice, choose_members
+from autorecipe.training.cohort import Choice, alone_to_group, choose_members
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
@@ -143,8 +143,8 @@ class Shape:
     reason: str
     members: int = 1
     """Trials that train at once; 1: one after another."""
-    member_share: float = 1.0
-    """Time of a member's step over that of a step alone."""
+    further_member: float = 1.0
+    """Time that each further member adds to a step, over that of a step alone."""
     cohort_reason: str = ""
 
 
@@ -214,7 +214,7 @@ def measure_shape(
         params,
         numerics.reason,
         choice.members,
-        choice.share,
+        choice.further,
         choice.reason,
     )
     write_json(path, shape)
@@ -253,12 +253,12 @@ def _lr_range(
         fallback: learning rate when the test gives none.
     """
     together = choice.members > 1
-    share = choice.share if together else 1.0
+    four = alone_to_group(4, choice.further)
     affordable = int(min(0.5 * steps, 4096))
     if short:
         seeds, each = 1, min(40, affordable)
-    elif together and affordable >= 24 * 4 * share:
-        seeds, each = 4, min(80, int(affordable / (4 * share)))
+    elif together and affordable >= 24 * four:
+        seeds, each = 4, min(80, int(affordable / four))
     else:
         seeds = 2 if affordable >= 100 else 1
         each = min(80, affordable // seeds)
@@ -266,8 +266,8 @@ def _lr_range(
         value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
         source = "carried over from the smaller network" if fallback else "the prior"
         return LRRange(value, f"no time for a range test: {source}", flat=True)
-    racers = RACERS * RACE_SEEDS
-    race_steps = RACE_STEPS if together and not short and racers * RACE_STEPS * share <= 0.5 * steps else 0
+    raced = RACE_STEPS * alone_to_group(RACERS * RACE_SEEDS, choice.further)
+    race_steps = RACE_STEPS if together and not short and raced <= 0.5 * steps else 0
     found = lr_range_test(
         recipe,
         bench.data,
@@ -323,13 +323,13 @@ def _at_once(
         return Choice(1, 1.0, "one after another, as asked")
     if like is not None:
         reason = f"{like.members} at once, as in the smaller network" if like.members > 1 else like.cohort_reason
-        return Choice(like.members, like.member_share, reason)
+        return Choice(like.members, like.further_member, reason)
     if not bench.budget.timed:
         if params > PINNED_PARAMS:
             return Choice(1, 1.0, "one after another: the network is large")
-        reason = why_not([build(recipe.network, recipe.regularization, bench.dataset.info, 0)] * 2)
-        if reason is not None:
-            return Choice(1, 1.0, f"one after another: {reason}")
+        problem = why_not([build(recipe.network, recipe.regularization, bench.dataset.info, 0)] * 2)
+        if problem is not None:
+            return Choice(1, 1.0, f"one after another: {problem}")
         return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
     alone = numerics.step_seconds
     return choose_members(recipe, bench.data, rows, bench.hardware, alone, share_seconds, bench.stop)

@@ -17,7 +17,7 @@ from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection, get, replace
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout, use_threads
-from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory, start_session, train
+from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory
 from autorecipe.training.losses import class_weights, member_losses
 from autorecipe.training.optimizers import MemberOptimizer
 from autorecipe.training.schedules import lr_factor
@@ -111,10 +111,10 @@ class CohortLook:
     cohort: Cohort
 
 
-SIZES = (8, 16)
-"""Numbers of members that are timed; the second only if the first is much faster."""
+SIZES = (8, 16, 32)
+"""Numbers of members that are timed; each only if the one before is much faster than one after another."""
 FASTER = 0.9
-"""A cohort is taken where a member's step takes less than this share of its step alone."""
+"""A larger cohort is taken where a member's step takes less than this share of what it takes without."""
 MUCH_FASTER = 0.5
 TIMED_STEPS = 7
 SLOW_STEP = 0.03
@@ -127,9 +127,14 @@ class Choice:
 
     members: int
     """1: one after another."""
-    share: float
-    """Time of a member's step over that of a step alone."""
+    further: float
+    """Time that each further member adds to a step, over that of a step alone."""
     reason: str
+
+
+def alone_to_group(count: int, further: float) -> float:
+    """What so many runs at once take, in runs alone, if each further member adds such a share of a step."""
+    return 1.0 + (count - 1) * further
 
 
 def choose_members(
@@ -172,15 +177,15 @@ def choose_members(
         except OutOfMemory:
             break
         told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
-        if each < best[1]:
+        if each < FASTER * best[1]:
             best = (members, each)
         if each > MUCH_FASTER * alone:
             break
     members, each = best
     timings = f"a member's step takes {', '.join(told)}"
-    if each > FASTER * alone:
+    if members == 1:
         return Choice(1, 1.0, f"one after another: {timings}")
-    return Choice(members, each / alone, f"{members} at once: {timings}")
+    return Choice(members, max(0.0, members * each / alone - 1) / (members - 1), f"{members} at once: {timings}")
 
 
 def _step_seconds(steps: Iterator[object], hardware: Hardware) -> float:
@@ -400,7 +405,7 @@ class _Feed:
         self.mixup = [r.regularization.mixup if data.info.modality == "image" else 0.0 for r in cohort.recipes]
         self.smoothing = [r.regularization.label_smoothing for r in cohort.recipes]
 
-    def inputs(self, rows: Sequence[Tensor], step: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
+    def inputs(self, rows: tuple[Tensor, ...], step: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
         """Inputs of one step as `Stack` takes them, targets [B] or [K, B], and mixup's shares [K] or None."""
         data, device = self.data, self.data.targets.device
         targets = data.targets[rows[0]] if len(rows) == 1 else data.targets[torch.stack(rows)[self.order_of]]
@@ -438,7 +443,7 @@ class _Feed:
         return torch.tensor(shares, device=self.data.targets.device)
 
 
-def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: Sequence[Tensor]) -> Tensor:
+def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: tuple[Tensor, ...]) -> Tensor:
     """Forward pass of one step: each member's mean training loss [K], regularization included."""
     training = cohort.recipes[0].training
     inputs, targets, shares = feed.inputs(rows, cohort.step)
@@ -449,7 +454,8 @@ def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: Sequence[Tensor
         if shares is None:
             return first
         # Mixup (Zhang et al. 2018): the loss is mixed as the images are.
-        second = member_losses(outputs, targets.flip(targets.ndim - 1 if data.info.task != "multilabel" else targets.ndim - 2), data.info, feed.smoothing, cohort.weights)
+        of_batch = targets.ndim - (2 if data.info.task == "multilabel" else 1)
+        second = member_losses(outputs, targets.flip(of_batch), data.info, feed.smoothing, cohort.weights)
         return shares * first + (1 - shares) * second
 
 
@@ -457,4 +463,4 @@ def _laid_out(x: Tensor, channels_last: bool) -> Tensor:
     """Images in the recipes' memory layout, also those of each member."""
     if x.ndim != 5:
         return to_layout(x, channels_last)
-    return to_layout(x.flatten(1, 2), channels_last).unflatten(1, x.shape[1:3])
+    return torch.unflatten(to_layout(x.flatten(1, 2), channels_last), 1, x.shape[1:3])

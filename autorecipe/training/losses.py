@@ -66,9 +66,10 @@ def member_losses(
             targets = targets * (1 - share) + 0.5 * share
         each = F.binary_cross_entropy_with_logits(outputs, targets, pos_weight=weights, reduction="none")
         return each.mean((1, 2))
-    logs = outputs.log_softmax(2)
+    # Over the last dimension of a handful of classes log_softmax takes ten times as long on a CPU.
+    logs = outputs.transpose(1, 2).contiguous().log_softmax(1)
     targets = targets.expand(outputs.shape[:2])
-    hit = -logs.gather(2, targets[..., None]).squeeze(2)
+    hit = -logs.gather(1, targets[:, None]).squeeze(1)
     if weights is None:
         loss = hit.mean(1)
         spread = None if smoothing is None else -logs.mean((1, 2))
@@ -76,7 +77,7 @@ def member_losses(
         of_target = weights[targets]
         total = of_target.sum(1)
         loss = (hit * of_target).sum(1) / total
-        spread = None if smoothing is None else -(logs * weights).mean(2).sum(1) / total
+        spread = None if smoothing is None else -(logs * weights[:, None]).mean(1).sum(1) / total
     return loss if smoothing is None or spread is None else (1 - smoothing) * loss + smoothing * spread
 
 

@@ -194,12 +194,14 @@ def race(
         for lr in lrs
         for k in range(RACE_SEEDS)
     ]
-    cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware, order_seed=seed)
+    mixed = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)]
+    held_out = min(RACE_EXAMPLES, len(rows) // 5)
+    read, fit = mixed[:held_out], mixed[held_out:]
+    cohort = start_cohort(recipes, data, [fit] * len(recipes), hardware, order_seed=seed)
     for _ in train_cohort(cohort, data, keep_going=keep_going):
         pass
     losses = np.full(len(recipes), np.inf)
     if cohort.numbers:
-        read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
         try:
             outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
         except (MemoryError, RuntimeError) as error:
@@ -283,9 +285,7 @@ def lr_range_test(
     if found is None:
         value = fallback or prior
         source = "carried over from the smaller network" if fallback else "the prior"
-        return replace_record(
-            told, suggestion=value, reason=f"the curve is flat, no suggestion: {source}", flat=True
-        )
+        return replace_record(told, suggestion=value, reason=f"the curve is flat, no suggestion: {source}", flat=True)
     curve = f"steepest descent of {f'the median of {seeds} sweeps' if seeds > 1 else 'one sweep'}"
     if race_steps:
         try:
@@ -295,7 +295,9 @@ def lr_range_test(
         else:
             if raced is None:
                 value = found / SPACING ** (RACERS // 2 + 1)
-                return replace_record(told, suggestion=value, reason=f"all runs around {found:.2g}, the {curve}, diverged")
+                return replace_record(
+                    told, suggestion=value, reason=f"all runs around {found:.2g}, the {curve}, diverged"
+                )
             within = f"{raced.low:.2g} to {raced.high:.2g} are as good"
             return replace_record(
                 told,

@@ -54,7 +54,7 @@ class Stack(nn.Module):
         self.num_decayed = sum(p[0].numel() for name, p in named if decays[name])
         self.matrix = torch.cat([p.detach().reshape(self.members, -1) for p in self.ordered], 1)
         """Parameters [K, P]: the module's are views of it."""
-        parts = self.matrix.split([p[0].numel() for p in self.ordered], 1)
+        parts = torch.split(self.matrix, [p[0].numel() for p in self.ordered], 1)
         for p, part in zip(self.ordered, parts, strict=True):
             p.data = part.view(p.shape)
 
@@ -199,11 +199,8 @@ class _Linear(_Stacked):
 
     def forward(self, x_KBF: Tensor) -> Tensor:
         if x_KBF.ndim == 4:  # features of each number: [K, B, N, F]
-            return self(x_KBF.flatten(1, 2)).unflatten(1, x_KBF.shape[1:3])  # type: ignore[no-any-return]
-        if _shared(x_KBF, 0):
-            bias = None if self.bias is None else self.bias.reshape(-1)
-            out = F.linear(x_KBF[0], self.weight.flatten(0, 1), bias)
-            return out.unflatten(1, (self.members, -1)).transpose(0, 1).contiguous()
+            out: Tensor = self(x_KBF.flatten(1, 2))
+            return torch.unflatten(out, 1, x_KBF.shape[1:3])
         if self.bias is None:
             return torch.bmm(x_KBF, self.weight.transpose(1, 2))
         return torch.baddbmm(self.bias[:, None], x_KBF, self.weight.transpose(1, 2))
@@ -261,15 +258,19 @@ class _Norm(_Stacked):
         maps = x.transpose(0, 1).flatten(1, 2) if vectors else packed(x)
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
+        mean, var = (None if b is None else b.view(-1) for b in (self.running_mean, self.running_var))
+        weight, bias = (None if p is None else p.reshape(-1) for p in (self.weight, self.bias))
         out = F.batch_norm(
             maps,
-            *(None if b is None else b.view(-1) for b in (self.running_mean, self.running_var)),
-            *(None if p is None else p.reshape(-1) for p in (self.weight, self.bias)),
+            mean,
+            var,
+            weight,
+            bias,
             self.training or self.running_mean is None,
             self.momentum,
             self.eps,
         )
-        return out.unflatten(1, (self.members, -1)).transpose(0, 1) if vectors else out
+        return torch.unflatten(out, 1, (self.members, -1)).transpose(0, 1) if vectors else out
 
 
 class _LayerNorm(_Stacked):
@@ -322,9 +323,9 @@ class MemberDropout(nn.Module):
     def __init__(self, rates: Sequence[float]) -> None:
         super().__init__()
         self.rates = list(rates)
-        counts = [layers.dropped_bytes(rate) for rate in rates]
+        counts = [layers.dropped_bytes(rate) for rate in (rates if len(set(rates)) > 1 else rates[:1])]
         self.factors = torch.tensor([[0.0] * n + [256 / (256 - n)] * (256 - n) for n in counts])
-        """[K, 256]: factor of a feature by its byte."""
+        """[K, 256]: factor of a feature by its byte; [1, 256] if all members have one rate."""
         self.streams = [0] * len(self.rates)
         """Which random numbers each member has, from 0."""
 
@@ -334,7 +335,7 @@ class MemberDropout(nn.Module):
             return x
         members, streams = len(self.rates), max(self.streams) + 1
         maps = x.ndim >= 4  # [B, K*C, H, W] or [B, K, C, H, W], else [K, B, F]
-        one = x.unflatten(1, (members, -1))[:, 0] if x.ndim == 4 else x[:, 0] if maps else x[0]
+        one = torch.unflatten(x, 1, (members, -1))[:, 0] if x.ndim == 4 else x[:, 0] if maps else x[0]
         shape = torch.Size((streams, *one.shape))
         if x.device.type == "cpu":
             drawn = layers.random_bytes(shape)
@@ -345,9 +346,11 @@ class MemberDropout(nn.Module):
         if streams == 1:
             factors = table.index_select(1, drawn.flatten().int())
         else:
-            factors = table.gather(1, drawn.flatten(1)[self.streams].long())
-        factors = factors.unflatten(1, one.shape)
-        return x * (factors.transpose(0, 1).reshape(x.shape) if maps else factors)
+            factors = table.expand(members, -1).gather(1, drawn.flatten(1)[self.streams].long())
+        factors = torch.unflatten(factors, 1, one.shape)
+        if maps:
+            factors = factors.expand(members, *one.shape).transpose(0, 1).reshape(x.shape)
+        return x * factors
 
 
 class _Flatten(nn.Module):
@@ -366,7 +369,7 @@ class _Flatten(nn.Module):
             return x
         if x.ndim == 5 and _shared(x, 1):
             return x[:, 0].flatten(1).expand(self.members, -1, -1)
-        return x.flatten(1).unflatten(1, (self.members, -1)).transpose(0, 1)
+        return torch.unflatten(x.flatten(1), 1, (self.members, -1)).transpose(0, 1)
 
 
 class _PerChannel(nn.Module):
@@ -391,16 +394,15 @@ class _PixelScale(nn.Module):
         self.scale = [copy.deepcopy(first)]  # in a list: it has no values of members
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_PixelScale":
-        self.scale[0]._apply(fn)
-        return super()._apply(fn, recurse)  # type: ignore[return-value]
+        self.scale[0]._apply(fn)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return,no-untyped-call]
 
     def forward(self, x_BKCHW: Tensor) -> Tensor:
         scale = self.scale[0]
         if _shared(x_BKCHW, 1):
             out: Tensor = scale(x_BKCHW[:, 0])
             return out[:, None].expand(-1, x_BKCHW.shape[1], -1, -1, -1)
-        out = scale(x_BKCHW)
-        return out
+        return scale(x_BKCHW)  # type: ignore[no-any-return]
 
 
 class _TableInput(nn.Module):
@@ -454,7 +456,7 @@ class _LinearOfEach(_Stacked):
         if _shared(x_KBNF, 0):  # all members' maps in one product a number
             weight_NFKD = self.weight.permute(1, 2, 0, 3)
             out = torch.bmm(x_KBNF[0].transpose(0, 1), weight_NFKD.flatten(2))
-            out = out.unflatten(2, (self.members, -1)).permute(2, 1, 0, 3)
+            out = torch.unflatten(out, 2, (self.members, -1)).permute(2, 1, 0, 3)
         else:
             out = torch.matmul(x_KBNF.transpose(1, 2), self.weight).transpose(1, 2)
         return out if self.bias is None else out + self.bias[:, None]
@@ -468,15 +470,16 @@ class _Bins(nn.Module):
         self.bins = [copy.deepcopy(models[0])]  # in a list: it has no values of members
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Bins":
-        self.bins[0]._apply(fn)
-        return super()._apply(fn, recurse)  # type: ignore[return-value]
+        self.bins[0]._apply(fn)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return,no-untyped-call]
 
     def forward(self, x_KBF: Tensor) -> Tensor:
         bins = self.bins[0]
         if _shared(x_KBF, 0):
             out: Tensor = bins(x_KBF[0])
             return out.expand(len(x_KBF), -1, -1, -1)
-        return bins(x_KBF.flatten(0, 1)).unflatten(0, x_KBF.shape[:2])  # type: ignore[no-any-return]
+        out = bins(x_KBF.flatten(0, 1))
+        return torch.unflatten(out, 0, x_KBF.shape[:2])
 
 
 class _Piecewise(nn.Module):
@@ -493,7 +496,9 @@ class _Piecewise(nn.Module):
         if self.activation is not None:
             assert isinstance(self.activation, nn.Module)
             out = self.activation(out)
-        return out if self.linear0 is None else self.linear0(x_KBF) + out
+        if self.linear0 is not None:
+            out = out + self.linear0(x_KBF)
+        return out
 
 
 LAYERS: dict[type[nn.Module], Callable[[Sequence[nn.Module]], nn.Module]] = {

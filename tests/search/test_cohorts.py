@@ -16,7 +16,6 @@ from autorecipe.search.growth import afford
 from autorecipe.search.prepare import make_bench
 from autorecipe.search.settings import Settings
 from autorecipe.search.trials import (
-    alone_to_group,
     parts_of,
     run_cohort,
     run_recipe,
@@ -24,6 +23,7 @@ from autorecipe.search.trials import (
     seed_runs,
 )
 from autorecipe.search.workbench import State
+from autorecipe.training.cohort import alone_to_group
 from autorecipe.training.loop import OutOfMemory
 from autorecipe.training.stack import NotStackable
 
@@ -38,7 +38,15 @@ def bench_of(tmp_path):
         budget = parse_budget("20epochs")
         settings = Settings(source="none", budget="20epochs", device="cpu", threads=1, **settings)
         return make_bench(
-            settings, run, dataset, budget, Clock(0.0, float("inf"), 0.0), State(), lambda *_, **__: None, lambda: None, None
+            settings,
+            run,
+            dataset,
+            budget,
+            Clock(0.0, float("inf"), 0.0),
+            State(),
+            lambda *_, **__: None,
+            lambda: None,
+            None,
         )
 
     before = torch.get_num_threads()
@@ -170,13 +178,13 @@ def test_parts_are_even_and_none_is_too_large(count, most):
 
 def test_a_cohort_takes_as_long_as_a_run_at_least():
     assert alone_to_group(1, 0.3) == 1
-    assert alone_to_group(2, 0.3) == 1
-    assert alone_to_group(10, 0.3) == pytest.approx(3)
+    assert alone_to_group(2, 0.3) == pytest.approx(1.3)
+    assert alone_to_group(10, 1.0) == 10
 
 
 def test_cheaper_trials_make_room_for_more():
     serial = afford(16, 2, 8.0, False)
-    cohort = afford(16, 2, 8.0, False, members=16, member_share=0.25)
+    cohort = afford(16, 2, 8.0, False, members=16, further=0.25)
     assert cohort[0] >= serial[0]
     assert cohort[1] >= serial[1]
     assert cohort > serial

@@ -229,7 +229,9 @@ def test_the_outputs_of_all_members_at_once(datasets, name):
     outputs = predict(cohort.readable, dataset.inputs, None, recipes[0])
     assert outputs.shape == (len(dataset.targets), 3, dataset.info.num_outputs)
     for k in range(3):
-        np.testing.assert_allclose(outputs[:, k], predict(cohort.member(k), dataset.inputs, None, recipes[k]), atol=1e-4)
+        np.testing.assert_allclose(
+            outputs[:, k], predict(cohort.member(k), dataset.inputs, None, recipes[k]), atol=1e-4
+        )
 
 
 def test_recipes_that_differ_in_more_are_not_one_cohort(iris):

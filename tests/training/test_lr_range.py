@@ -166,7 +166,7 @@ def test_the_winner_of_a_race_is_among_its_best(losses):
 
 def test_what_all_rates_have_with_a_seed_is_no_noise():
     losses = np.random.default_rng(0).normal(1.0, 0.05, (5, 3)) + np.array([[2.0], [1.0], [0.5], [0.52], [3.0]])
-    assert judge_race(GRID, losses + [[0.0, 5.0, 9.0]]).value == pytest.approx(judge_race(GRID, losses).value)
+    assert judge_race(GRID, losses + np.array([0.0, 5.0, 9.0])).value == pytest.approx(judge_race(GRID, losses).value)
 
 
 def test_a_rate_at_the_edge_of_divergence_does_not_make_all_rates_good():
@@ -175,7 +175,9 @@ def test_a_rate_at_the_edge_of_divergence_does_not_make_all_rates_good():
 
 
 def test_a_clear_winner_is_taken_and_a_tie_is_shared():
-    clear = judge_race(GRID, np.array([[3.0, 3.1, 2.9], [2.0, 2.1, 1.9], [1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [3, 3.1, 2.9]]))
+    clear = judge_race(
+        GRID, np.array([[3.0, 3.1, 2.9], [2.0, 2.1, 1.9], [1.0, 1.1, 0.9], [2.0, 2.1, 1.9], [3, 3.1, 2.9]])
+    )
     assert clear.value == pytest.approx(GRID[2])
     tie = judge_race(GRID, np.array([[3.0] * 3, [1.0] * 3, [1.0] * 3, [1.0] * 3, [3.0] * 3]))
     assert tie.value == pytest.approx(GRID[2])
