@@ -69,7 +69,9 @@ def plot_lr_range(found: LRRange, network: str, path: Path) -> None:
             )
         if found.interval is not None:
             low, high = found.interval
-            axes.axvspan(low, high, color=ORANGE, alpha=0.12, linewidth=0, label=f"as good: {low:.2g} to {high:.2g}")
+            axes.axvspan(
+                low, high, color=ORANGE, alpha=0.12, linewidth=0, label=f"nearly as good: {low:.2g} to {high:.2g}"
+            )
         for style, (rule, lr) in zip((":", "-.", "--"), sorted(found.rules.items()), strict=False):
             axes.axvline(lr, color=GREY, linestyle=style, linewidth=0.9, label=f"{rule}: {lr:.2g}")
         axes.axvline(found.suggestion, color=ORANGE, linewidth=1.8, label=f"suggestion: {found.suggestion:.2g}")

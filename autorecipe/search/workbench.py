@@ -266,8 +266,10 @@ def _lr_range(
         value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
         source = "carried over from the smaller network" if fallback else "the prior"
         return LRRange(value, f"no time for a range test: {source}", flat=True)
-    raced = RACE_STEPS * alone_to_group(RACERS * RACE_SEEDS, choice.further)
-    race_steps = RACE_STEPS if together and not short and raced <= 0.5 * steps else 0
+    race_seeds = 0
+    if together and not short:  # half of the share at most
+        fits = (n for n in (RACE_SEEDS, 2) if RACE_STEPS * alone_to_group(RACERS * n, choice.further) <= 0.5 * steps)
+        race_seeds = next(fits, 0)
     found = lr_range_test(
         recipe,
         bench.data,
@@ -275,12 +277,13 @@ def _lr_range(
         bench.hardware,
         steps=each,
         seeds=seeds,
-        race_steps=race_steps,
+        race_steps=RACE_STEPS if race_seeds else 0,
+        race_seeds=race_seeds,
         together=together,
         fallback=fallback,
         keep_going=bench.stop,
     )
-    bench.state.spent_epochs += (each * seeds + len(found.race_lrs) * RACE_SEEDS * race_steps) / bench.steps_per_epoch
+    bench.state.spent_epochs += (each * seeds + len(found.race_lrs) * race_seeds * RACE_STEPS) / bench.steps_per_epoch
     return found
 
 

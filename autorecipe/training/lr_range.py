@@ -145,20 +145,21 @@ class Race:
     lrs: tuple[float, ...]
     losses: tuple[tuple[float, ...], ...]
     """Of each rate, each seed's loss after the cooldown; infinite where it diverged."""
-    value: float
-    """Geometric mean of the rates whose mean loss is within a standard error of the best."""
     low: float
     high: float
-    """The lowest and highest of them, half a step further out."""
+    """Between them rates are nearly as good as the best."""
 
 
 SPACING = 2.0
 """Factor between neighbouring rates of a race."""
-RACERS = 5
-"""Rates of a race, the suggestion in the middle."""
-RACE_SEEDS = 3
+BELOW, ABOVE = 3, 2
+"""Rates of a race below and above the one in its middle: what is looked for lies below rather than above."""
+RACERS = BELOW + 1 + ABOVE
+RACE_SEEDS = 4
 RACE_EXAMPLES = 2000
 """Training examples on which the racers' losses are read."""
+TOLERANCE = 0.3
+"""Losses whose logarithms differ by this are nearly as good: after so few steps they have far to go."""
 
 
 def race(
@@ -168,17 +169,22 @@ def race(
     hardware: Hardware,
     around: float,
     steps: int,
+    seeds: int = RACE_SEEDS,
     keep_going: Callable[[], object] = lambda: None,
 ) -> Race | None:
-    """Short runs at learning rates around one, each with its cooldown, as one cohort on the same batches.
+    """Short runs at learning rates around one, each with its cooldown, as one cohort.
+
+    The rates are powers of two times the optimizer's prior, so that another seed races the same ones.  All rates have
+    the same first weights and batches with a seed.
 
     Args:
         recipe: network, optimizer and schedule.
         data: tensors on the device.
         rows: examples to train on, and to read the loss on.
         hardware: the device.
-        around: the rate in the middle.
+        around: the rate in the middle, up to half a step.
         steps: of each run.
+        seeds: runs of each rate.
         keep_going: called before each step; raises to stop.
 
     Returns:
@@ -187,21 +193,21 @@ def race(
     Raises:
         NotStackable: a layer of the network has no stacked form.
     """
-    lrs = tuple(around * SPACING ** (k - RACERS // 2) for k in range(RACERS))
+    anchor = PRIOR[recipe.optimizer.name][data.info.modality]
+    middle = round(math.log(around / anchor, SPACING))
+    lrs = tuple(anchor * SPACING ** (middle + k) for k in range(-BELOW, ABOVE + 1))
     seed = recipe.training.seed
     recipes = [
         replace(recipe, {"optimizer.lr": lr, "training.steps": steps, "training.seed": seed + 1 + k})
         for lr in lrs
-        for k in range(RACE_SEEDS)
+        for k in range(seeds)
     ]
-    mixed = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed)).to(rows.device)]
-    held_out = min(RACE_EXAMPLES, len(rows) // 5)
-    read, fit = mixed[:held_out], mixed[held_out:]
-    cohort = start_cohort(recipes, data, [fit] * len(recipes), hardware, order_seed=seed)
+    cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware)
     for _ in train_cohort(cohort, data, keep_going=keep_going):
         pass
     losses = np.full(len(recipes), np.inf)
     if cohort.numbers:
+        read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
         try:
             outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
         except (MemoryError, RuntimeError) as error:
@@ -212,11 +218,14 @@ def race(
         for k, number in enumerate(cohort.numbers):
             value = float(loss_of_each(targets, outputs[:, k], data.info).mean())
             losses[number] = value if math.isfinite(value) else np.inf
-    return judge_race(lrs, losses.reshape(RACERS, RACE_SEEDS))
+    return judge_race(lrs, losses.reshape(RACERS, seeds))
 
 
 def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
-    """The best of the rates with its interval.
+    """Where the loss is nearly as low as at the best rate; between two rates on a straight line in log lr and log loss.
+
+    The lowest of these rates is suggested: longer runs want lower rates than short ones, and to the left of the best
+    the loss rises so steeply that another seed says the same.
 
     Args:
         lrs: a geometric grid, rising [R].
@@ -225,19 +234,22 @@ def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
     Returns:
         None if each rate has diverged with some seed.
     """
-    means = losses.mean(1)
+    means = np.log(np.maximum(losses, 1e-12)).mean(1)
     if not np.isfinite(means).any():
         return None
-    count, best = losses.shape[1], int(means.argmin())
-    # Seeds share batches and first weights, so differences from the best are compared.  Their usual variance: a rate
-    # at the edge of divergence has a large one of its own.
-    others = [k for k in np.flatnonzero(np.isfinite(means)) if k != best]
-    apart = losses[others] - losses[best]
-    error = math.sqrt(float(np.median(apart.var(1, ddof=1))) / count) if others and count > 1 else 0.0
-    good = [lr for lr, mean in zip(lrs, means, strict=True) if mean <= means.min() + error]
-    half = math.sqrt(lrs[1] / lrs[0])
-    value = float(np.exp(np.mean(np.log(good))))
-    return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), value, min(good) / half, max(good) * half)
+    best = int(means.argmin())
+    above = means - means[best] - TOLERANCE
+
+    def crossing(step: int) -> float:
+        k = best
+        while 0 <= k + step < len(lrs) and above[k + step] <= 0:
+            k += step
+        if not 0 <= k + step < len(lrs) or not np.isfinite(above[k + step]):
+            return lrs[k]
+        share = -above[k] / (above[k + step] - above[k])
+        return float(lrs[k] * (lrs[k + step] / lrs[k]) ** share)
+
+    return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), crossing(-1), crossing(1))
 
 
 def lr_range_test(
@@ -249,6 +261,7 @@ def lr_range_test(
     steps: int = 80,
     seeds: int = 4,
     race_steps: int = 0,
+    race_seeds: int = RACE_SEEDS,
     together: bool = True,
     fallback: float | None = None,
     keep_going: Callable[[], object] = lambda: None,
@@ -263,6 +276,7 @@ def lr_range_test(
         steps: steps of one sweep.
         seeds: sweeps; the curve is their median.
         race_steps: steps of each run of a race around the steepest point; 0: none.
+        race_seeds: runs of each of its rates.
         together: whether sweeps train as one program, where the network can be stacked; a race always does.
         fallback: the learning rate when the curve is flat: that of the smaller network, scaled.
         keep_going: called before each step; raises to stop.
@@ -282,36 +296,39 @@ def lr_range_test(
         highest=tuple(curves.max(0).tolist()) if len(lrs) else (),
         rules=rules_of(lrs, median),
     )
-    if found is None:
-        value = fallback or prior
-        source = "carried over from the smaller network" if fallback else "the prior"
-        return replace_record(told, suggestion=value, reason=f"the curve is flat, no suggestion: {source}", flat=True)
-    curve = f"steepest descent of {f'the median of {seeds} sweeps' if seeds > 1 else 'one sweep'}"
-    if race_steps:
+    if found is not None:
+        around, source = (
+            found,
+            f"the steepest descent of {f'the median of {seeds} sweeps' if seeds > 1 else 'one sweep'}",
+        )
+    else:
+        around, source = fallback or prior, "carried over from the smaller network" if fallback else "the prior"
+        told = replace_record(told, flat=True)
+    if race_steps and found is not None:
         try:
-            raced = race(recipe, data, rows, hardware, found, race_steps, keep_going)
+            raced = race(recipe, data, rows, hardware, around, race_steps, race_seeds, keep_going)
         except (NotStackable, OutOfMemory):
             free_memory(hardware.device)
         else:
             if raced is None:
-                value = found / SPACING ** (RACERS // 2 + 1)
-                return replace_record(
-                    told, suggestion=value, reason=f"all runs around {found:.2g}, the {curve}, diverged"
-                )
-            within = f"{raced.low:.2g} to {raced.high:.2g} are as good"
+                reason = f"all runs around {around:.2g}, {source}, diverged"
+                return replace_record(told, suggestion=around / SPACING ** (BELOW + 1), reason=reason)
+            within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest"
             return replace_record(
                 told,
-                suggestion=raced.value,
-                reason=f"a race of {race_steps} steps around {found:.2g}, the {curve}; {within}",
+                suggestion=raced.low,
+                reason=f"a race of {race_steps} steps around {around:.2g}, {source}; {within}",
                 interval=(raced.low, raced.high),
                 race_lrs=raced.lrs,
                 race_losses=tuple(float(np.mean(row)) for row in raced.losses),
             )
+    if told.flat:
+        return replace_record(told, suggestion=around, reason=f"the curve is flat, no suggestion: {source}")
     # The factor that Optuna searches reaches from 1/4 to 4: a suggestion further than that from what
     # has worked elsewhere is pulled in, so that the known value can still be tried.
-    value = float(np.clip(found, prior / 3, prior * 3))
-    note = "" if value == found else f"; the steepest point {found:.2g} was held within 3x of the prior {prior:.2g}"
-    return replace_record(told, suggestion=value, reason=f"{curve}{note}")
+    value = float(np.clip(around, prior / 3, prior * 3))
+    note = "" if value == around else f"; the steepest point {around:.2g} was held within 3x of the prior {prior:.2g}"
+    return replace_record(told, suggestion=value, reason=f"{source}{note}")
 
 
 def _curves(
