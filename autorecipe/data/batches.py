@@ -76,11 +76,22 @@ def gather_images(
         if section.flip:
             mirrored_B = torch.rand(batch, generator=generator, device=generator.device).to(device) < 0.5
             xs_BW = torch.where(mirrored_B[:, None], width - 1 - xs_BW, xs_BW)
-        images_NHWC = images_NCHW.permute(0, 2, 3, 1)
-        images = images_NHWC[rows_B[:, None, None], ys_BH[:, :, None], xs_BW[:, None, :]].permute(0, 3, 1, 2)
+        images = _pixels(images_NCHW, rows_B, ys_BH, xs_BW)
     if section.erase:
         images = _erase(images, section.erase, generator)
     return images
+
+
+def _pixels(images_NCHW: Tensor, rows_B: Tensor, ys_BH: Tensor, xs_BW: Tensor) -> Tensor:
+    """Lines and columns of some rows' images, [B, C, H, W]: one look-up of whole pixels, by a number for each."""
+    _, channels, height, width = images_NCHW.shape
+    if channels > 1 and not images_NCHW.is_contiguous(memory_format=torch.channels_last):
+        images_NCHW = images_NCHW[rows_B]  # the pixels of these images are brought together, not those of all
+        rows_B = torch.arange(len(rows_B), device=rows_B.device)
+    pixels = images_NCHW.permute(0, 2, 3, 1).reshape(-1, channels)
+    lines_BH1 = ((rows_B[:, None] * height + ys_BH) * width)[:, :, None]
+    found = (pixels.squeeze(1) if channels == 1 else pixels).index_select(0, (lines_BH1 + xs_BW[:, None]).flatten())
+    return found.view(len(rows_B), height, width, channels).permute(0, 3, 1, 2)
 
 
 def _erase(images_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:

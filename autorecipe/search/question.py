@@ -298,10 +298,10 @@ def _save_if_best(bench: Workbench, recipe: Recipe, result: TrainResult, model: 
     A final model of an earlier part of the run stays: no trial is as long.
     """
     assert result.score is not None
-    if bench.run.recipe.exists() and load_recipe(bench.run.recipe).training.train_on != "train":
-        return
     best = bench.state.best_score
     if best is not None and gain(bench.dataset.info.metric, result.score, best) <= 0:
+        return
+    if bench.run.recipe.exists() and load_recipe(bench.run.recipe).training.train_on != "train":
         return
     save_weights(model, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(recipe))

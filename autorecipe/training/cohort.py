@@ -225,12 +225,10 @@ def start_cohort(
     if len({cohort_key(recipe) for recipe in recipes}) != 1:
         raise ValueError("the recipes of a cohort differ in more than its members may")
 
-    def models() -> list[nn.Module]:
-        built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
-        return [model.to(hardware.device) for model in built]
-
-    stack = Stack(models())
-    averaged = _frozen(models()) if any(r.regularization.averaging for r in recipes) else None
+    built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
+    models = [model.to(hardware.device) for model in built]
+    stack = Stack(models)
+    averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
     optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
     weights = class_weights(data.info, recipes[0].regularization.class_weights)
     return Cohort(
@@ -305,8 +303,7 @@ def _stretch(
         factor = factors[cohort.step] if factors else lr_factor(first.schedule, cohort.step / steps)
         try:
             losses = _losses(cohort, data, feed, next(feed.batches))
-            parts = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
-            gradients = torch.cat([part.reshape(len(members), -1) for part in parts], 1)
+            gradients = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
             cohort.optimizer.step(gradients, peaks * factor)
         except (MemoryError, RuntimeError) as error:
             if out_of_memory(error):

@@ -1,5 +1,6 @@
 """What this machine is and what is fastest on it, timed where a clock may decide."""
 
+import contextlib
 import math
 import os
 import time
@@ -223,9 +224,11 @@ def _name(option: tuple[str, bool]) -> str:
     return option[0] + (" channels_last" if option[1] else "")
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
     """The autocast context of a recipe's precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def to_layout(x: Tensor, channels_last: bool) -> Tensor:

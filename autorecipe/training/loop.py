@@ -4,6 +4,7 @@
 caller decides whether to go on.  So there are no callbacks, and pruning is a `break`.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,13 +85,7 @@ def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Sessi
     model = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
     if recipe.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    averaged = None
-    if recipe.regularization.averaging:
-        averaged = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
-        averaged.load_state_dict(model.state_dict())
-        averaged.requires_grad_(False)
-        if recipe.training.channels_last:
-            averaged = averaged.to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(model).requires_grad_(False) if recipe.regularization.averaging else None
     session = Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
     weights = class_weights(data.info, recipe.regularization.class_weights)
     if weights is not None:

@@ -59,14 +59,15 @@ class MemberOptimizer:
         self._clips = any(s.clip_norm for s in sections)
 
     @torch.no_grad()
-    def step(self, gradients: Tensor, lr: Tensor) -> None:
+    def step(self, parts: Sequence[Tensor], lr: Tensor) -> None:
         """One update.
 
         Args:
-            gradients: [K, P]; overwritten.
+            parts: gradients of the matrix's parts in their order, [K, ...] each.
             lr: learning rates [K, 1].
         """
         self.steps += 1
+        gradients = torch.cat([part.reshape(len(part), -1) for part in parts], 1)
         if self._clips:
             norms = torch.linalg.vector_norm(gradients, dim=1)
             gradients *= (self.clip_norm / (norms + 1e-6)).clamp_max(1.0)[:, None]
