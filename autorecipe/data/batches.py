@@ -5,6 +5,7 @@ Shapes: N examples, B batch, C channels, H height, W width.  The whole data set 
 so a run can be taken up at any step.
 """
 
+import functools
 from collections.abc import Iterator
 
 import torch
@@ -12,11 +13,16 @@ from torch import Tensor
 
 from autorecipe.recipe import RegularizationSection
 
+MOST_STEPS, MOST_NUMBERS = 64, 1 << 18
+"""The moves of so many steps at most are drawn at once, and so many numbers: a draw takes as long as a gather."""
+ERASE, MOVES, MIXUP = 17, 29, 41
+"""What random numbers are for: each has its own."""
 
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """The random numbers of one step."""
+
+def step_generator(seed: int, step: int, device: torch.device, purpose: int) -> torch.Generator:
+    """The random numbers of one step for one purpose."""
     generator = torch.Generator(device if device.type == "cuda" else "cpu")
-    return generator.manual_seed((seed * 1_000_003 + step * 7919 + 17) % 2**63)
+    return generator.manual_seed((seed * 1_000_003 + step * 7919 + purpose) % 2**63)
 
 
 def batch_rows(rows: Tensor, batch_size: int, seed: int, first_step: int = 0) -> Iterator[Tensor]:
@@ -52,34 +58,64 @@ def fetch(inputs: tuple[Tensor, ...], rows_B: Tensor, device: torch.device) -> t
     return tuple(x[rows_B[order]][place].to(device) for x in inputs)
 
 
-def gather_images(
-    images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSection, generator: torch.Generator
-) -> Tensor:
+def gather_images(images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSection, seed: int, step: int) -> Tensor:
     """Images of some rows, each shifted, mirrored and erased by its own random numbers.
 
     Shift and mirror image are done by the gather itself.  The border is repeated outwards.
 
+    Args:
+        images_NCHW: all images.
+        rows_B: which of them.
+        section: what is done to them.
+        seed: of the run.
+        step: of the run.
+
     Returns:
         [B, C, H, W] in the images' dtype, in channels_last memory when anything was moved.
     """
-    if not (section.crop or section.flip):
-        images = images_NCHW[rows_B]
-    else:
-        batch, (height, width) = len(rows_B), images_NCHW.shape[-2:]
-        device = images_NCHW.device
-        shift_2B = torch.randint(
-            -section.crop, section.crop + 1, (2, batch), generator=generator, device=generator.device
+    if section.crop or section.flip:
+        ys_BH, xs_BW = _moves(
+            section.crop, section.flip, len(rows_B), images_NCHW.shape, seed, step, images_NCHW.device
         )
-        shift_2B = shift_2B.to(device)
-        ys_BH = (torch.arange(height, device=device) + shift_2B[0, :, None]).clamp_(0, height - 1)
-        xs_BW = (torch.arange(width, device=device) + shift_2B[1, :, None]).clamp_(0, width - 1)
-        if section.flip:
-            mirrored_B = torch.rand(batch, generator=generator, device=generator.device).to(device) < 0.5
-            xs_BW = torch.where(mirrored_B[:, None], width - 1 - xs_BW, xs_BW)
         images = _pixels(images_NCHW, rows_B, ys_BH, xs_BW)
+    else:
+        images = images_NCHW[rows_B]
     if section.erase:
-        images = _erase(images, section.erase, generator)
+        images = _erase(images, section.erase, step_generator(seed, step, images.device, ERASE))
     return images
+
+
+def mixup_share(alpha: float, seed: int, step: int) -> float:
+    """How much of a step's images is the first of each pair (Zhang et al. 2018): drawn from Beta(alpha, alpha)."""
+    generator = step_generator(seed, step, torch.device("cpu"), MIXUP)
+    gamma = torch._standard_gamma(torch.full((2,), alpha), generator)
+    return float(gamma[0] / gamma.sum().clamp_min(1e-12))
+
+
+def _moves(
+    crop: int, flip: bool, batch: int, shape: torch.Size, seed: int, step: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The lines [B, H] and columns [B, W] that each image of a step takes its pixels from."""
+    height, width = shape[-2:]
+    steps = max(1, min(MOST_STEPS, MOST_NUMBERS // (batch * (height + width))))
+    block, k = divmod(step, steps)
+    ys_SBH, xs_SBW = _block_of_moves(crop, flip, batch, height, width, steps, seed, block, device)
+    return ys_SBH[k], xs_SBW[k]
+
+
+@functools.lru_cache(maxsize=16)
+def _block_of_moves(
+    crop: int, flip: bool, batch: int, height: int, width: int, steps: int, seed: int, block: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """`_moves` of so many steps, [S, B, H] and [S, B, W]."""
+    generator = step_generator(seed, block, torch.device("cpu"), MOVES)
+    shift_2SB = torch.randint(-crop, crop + 1, (2, steps, batch), generator=generator)
+    ys_SBH = (torch.arange(height) + shift_2SB[0][..., None]).clamp_(0, height - 1)
+    xs_SBW = (torch.arange(width) + shift_2SB[1][..., None]).clamp_(0, width - 1)
+    if flip:
+        mirrored_SB = torch.rand(steps, batch, generator=generator) < 0.5
+        xs_SBW = torch.where(mirrored_SB[..., None], width - 1 - xs_SBW, xs_SBW)
+    return ys_SBH.to(device), xs_SBW.to(device)
 
 
 def _pixels(images_NCHW: Tensor, rows_B: Tensor, ys_BH: Tensor, xs_BW: Tensor) -> Tensor:

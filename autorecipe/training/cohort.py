@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from autorecipe.data.batches import batch_rows, gather, step_generator
+from autorecipe.data.batches import batch_rows, gather, mixup_share
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection, get, replace
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, synchronize, to_layout, use_threads
-from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, make_batch, out_of_memory
+from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, average_weight, make_batch, out_of_memory
 from autorecipe.training.losses import class_weights, member_losses
 from autorecipe.training.optimizers import MemberOptimizer
 from autorecipe.training.schedules import lr_factor
@@ -349,9 +349,9 @@ class _Averaging:
             self.matrices = [cohort.averaged.matrix, cohort.stack.matrix]
             self.buffers = (cohort.averaged.buffers_of_members(), cohort.stack.buffers_of_members())
             shares = [r.regularization.averaging for r in cohort.recipes]
-            self.shares = torch.tensor(shares, device=cohort.stack.matrix.device)
+            self.shares = shares
             self.share = shares[0] if len(set(shares)) == 1 else None
-            """Of all members, as a number of Python's: reading a tensor would wait for the device."""
+            """Of all members."""
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -360,12 +360,17 @@ class _Averaging:
             return
         average, current = self.matrices
         if self.share is not None:
-            weight = 1 / max(1.0, self.share * step)
+            weight = average_weight(self.share, step)
+            if not weight:
+                return
             average.lerp_(current, weight)
             if self.buffers[0]:
                 torch._foreach_lerp_(*self.buffers, weight)
             return
-        weights = 1 / (self.shares * step).clamp_min(1.0)
+        found = [average_weight(share, step) for share in self.shares]
+        if not any(found):
+            return
+        weights = torch.tensor(found, device=average.device)
         average.lerp_(current, weights[:, None])
         for kept, now in zip(*self.buffers, strict=True):
             kept.lerp_(now, weights.view(-1, *(1,) * (now.ndim - 1)))
@@ -404,16 +409,12 @@ class _Feed:
 
     def inputs(self, rows: tuple[Tensor, ...], step: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
         """Inputs of one step as `Stack` takes them, targets [B] or [K, B], and mixup's shares [K] or None."""
-        data, device = self.data, self.data.targets.device
+        data = self.data
         targets = data.targets[rows[0]] if len(rows) == 1 else data.targets[torch.stack(rows)[self.order_of]]
         if data.info.modality != "image" and not data.streamed and len(rows) > 1:
             return gather(data.inputs, torch.stack(rows)[self.order_of]), targets, None
-        made, generators = [], []
-        for order, seed, section in self.sources:
-            generator = step_generator(seed, step, device)
-            made.append(make_batch(data, rows[order], section, generator))
-            generators.append(generator)
-        shares = self._shares(generators)
+        made = [make_batch(data, rows[order], section, seed, step) for order, seed, section in self.sources]
+        shares = self._shares(step)
         if len(made) == 1 and shares is None:
             return made[0], targets, None
         if data.info.modality != "image":
@@ -424,20 +425,15 @@ class _Feed:
         share = shares[:, None, None, None]
         return (images * share + images.flip(0) * (1 - share),), targets, shares
 
-    def _shares(self, generators: Sequence[torch.Generator]) -> Tensor | None:
+    def _shares(self, step: int) -> Tensor | None:
         """Mixup's share of the first image for each member, drawn as a recipe alone draws it."""
         if not any(self.mixup):
             return None
-        shares = []
-        for alpha, view in zip(self.mixup, self.view_of, strict=True):
-            if not alpha:
-                shares.append(1.0)
-                continue
-            generator = generators[view]
-            own = generator.clone_state() if generator.device.type == "cpu" else None
-            gamma = torch._standard_gamma(torch.full((2,), alpha), own)
-            shares.append(float(gamma[0] / gamma.sum().clamp_min(1e-12)))
-        return torch.tensor(shares, device=self.data.targets.device)
+        seeds = [self.sources[view][1] for view in self.view_of]
+        drawn = [
+            mixup_share(alpha, seed, step) if alpha else 1.0 for alpha, seed in zip(self.mixup, seeds, strict=True)
+        ]
+        return torch.tensor(drawn, device=self.data.targets.device)
 
 
 def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: tuple[Tensor, ...]) -> Tensor:

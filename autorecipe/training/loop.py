@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, step_generator
+from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, mixup_share
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection
 from autorecipe.training.evaluate import DeviceData
@@ -24,6 +24,10 @@ from autorecipe.training.schedules import cooldown_start, lr_factor
 
 CHECK_EVERY = 16
 """Steps between looks at the loss: on an accelerator each look waits for the device."""
+
+
+AVERAGE_EVERY = 4
+"""Steps between updates of averaged weights, once their window is long enough."""
 
 
 class Diverged(Exception):
@@ -101,7 +105,7 @@ def floating_tensors(model: nn.Module) -> list[Tensor]:
 
 
 def make_batch(
-    data: DeviceData, rows: Tensor, section: RegularizationSection, generator: torch.Generator
+    data: DeviceData, rows: Tensor, section: RegularizationSection, seed: int, step: int
 ) -> tuple[Tensor, ...]:
     """The augmented inputs of some rows."""
     inputs = data.inputs
@@ -109,7 +113,7 @@ def make_batch(
         inputs = fetch(inputs, rows, data.targets.device)
         rows = torch.arange(len(rows), device=data.targets.device)
     if data.info.modality == "image":
-        return (gather_images(inputs[0], rows, section, generator),)
+        return (gather_images(inputs[0], rows, section, seed, step),)
     return gather(inputs, rows)
 
 
@@ -117,8 +121,8 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
     """Forward pass of one step: the mean training loss, regularization included."""
     recipe = session.recipe
     section = recipe.regularization
-    generator = step_generator(recipe.training.seed, session.step, data.targets.device)
-    inputs = make_batch(data, rows, section, generator)
+    seed, step = recipe.training.seed, session.step
+    inputs = make_batch(data, rows, section, seed, step)
     inputs = tuple(to_layout(x, recipe.training.channels_last) for x in inputs)
     targets = data.targets[rows]
     mixed = section.mixup > 0 and data.info.modality == "image"
@@ -126,10 +130,7 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
         if not mixed:
             return _loss(session, data, session.model(*inputs), targets)
         # Mixup (Zhang et al. 2018): one lambda a batch; the loss is mixed as the images are.
-        gamma = torch._standard_gamma(
-            torch.full((2,), section.mixup), generator if generator.device.type == "cpu" else None
-        )
-        share = float(gamma[0] / gamma.sum().clamp_min(1e-12))
+        share = mixup_share(section.mixup, seed, step)
         images = inputs[0].float()
         outputs = session.model(images.mul(share).add_(images.flip(0), alpha=1 - share))
         first = _loss(session, data, outputs, targets)
@@ -240,6 +241,15 @@ def update_average(session: Session) -> None:
     "Analyzing and Improving the Training Dynamics of Diffusion Models", section 3.1).
     """
     assert session.averaged is not None
-    window = max(1.0, session.recipe.regularization.averaging * session.step)
-    weight = 1 / window
-    torch._foreach_lerp_(*session.pairs, weight)
+    weight = average_weight(session.recipe.regularization.averaging, session.step)
+    if weight:
+        torch._foreach_lerp_(*session.pairs, weight)
+
+
+def average_weight(share: float, step: int) -> float:
+    """How far averaged weights move towards the current ones after a step; 0: this step is passed over.
+
+    Where the window is long, every fourth step moves them four times as far.
+    """
+    every = 1 if share * step < 2 * AVERAGE_EVERY else AVERAGE_EVERY
+    return 0.0 if step % every else min(1.0, every / max(1.0, share * step))

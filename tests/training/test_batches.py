@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorecipe.data.batches import batch_rows, gather, gather_images, step_generator
+from autorecipe.data import batches
+from autorecipe.data.batches import batch_rows, gather, gather_images, mixup_share, step_generator
 from autorecipe.recipe import RegularizationSection
 
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ def test_gather_takes_rows_of_every_input():
 def test_without_crop_and_flip_it_is_the_image(shape):
     x = images(*shape)
     rows = torch.randint(0, shape[0], (5,), generator=generator(shape[4]))
-    assert torch.equal(gather_images(x, rows, RegularizationSection(), generator()), x[rows])
+    assert torch.equal(gather_images(x, rows, RegularizationSection(), 0, 0), x[rows])
 
 
 def shifted(image, dy, dx):
@@ -76,7 +77,7 @@ def shifted(image, dy, dx):
 @given(images_of, st.integers(1, 3))
 def test_a_crop_is_a_shift_with_the_edge_repeated(shape, crop):
     x = images(*shape)
-    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(crop=crop), generator(shape[4]))
+    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(crop=crop), shape[4], 3)
     moves = range(-crop, crop + 1)
     for image, out in zip(x, found, strict=True):
         assert any(torch.equal(shifted(image, dy, dx), out) for dy in moves for dx in moves)
@@ -85,7 +86,7 @@ def test_a_crop_is_a_shift_with_the_edge_repeated(shape, crop):
 @given(images_of)
 def test_a_flip_is_the_image_or_its_mirror_image(shape):
     x = images(*shape)
-    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(flip=True), generator(shape[4]))
+    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(flip=True), shape[4], 3)
     for image, out in zip(x, found, strict=True):
         assert torch.equal(out, image) or torch.equal(out, image.flip(-1))
 
@@ -95,7 +96,7 @@ def test_a_flip_is_the_image_or_its_mirror_image(shape):
 )
 def test_each_example_has_its_own_random_numbers(section):
     x = images(1, 1, 9, 9)
-    found = gather_images(x, torch.zeros(64, dtype=torch.int64), section, generator())
+    found = gather_images(x, torch.zeros(64, dtype=torch.int64), section, 0, 0)
     different = {tuple(image.flatten().tolist()) for image in found}
     assert len(different) > 1
     assert tuple(x[0].flatten().tolist()) in different
@@ -109,7 +110,7 @@ def test_each_example_has_its_own_random_numbers(section):
 @given(images_of)
 def test_erasing_fills_a_rectangle_with_the_mean(shape):
     x = images(*shape)
-    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(erase=1.0), generator(shape[4]))
+    found = gather_images(x, torch.arange(shape[0]), RegularizationSection(erase=1.0), shape[4], 3)
     for image, out in zip(x, found, strict=True):
         fill = image.float().mean((1, 2)).to(torch.uint8)[:, None, None].expand_as(image)
         touched = (image != out).any(0)
@@ -124,25 +125,52 @@ def test_erasing_fills_a_rectangle_with_the_mean(shape):
 def test_the_share_of_erased_images():
     x = images(1, 1, 9, 9)
     rows = torch.zeros(400, dtype=torch.int64)
-    found = gather_images(x, rows, RegularizationSection(erase=0.25), generator())
+    found = gather_images(x, rows, RegularizationSection(erase=0.25), 0, 0)
     touched = sum(not torch.equal(image, x[0]) for image in found)
     assert 60 < touched < 140
-    assert torch.equal(gather_images(x, rows, RegularizationSection(erase=0.0), generator()), x[rows])
+    assert torch.equal(gather_images(x, rows, RegularizationSection(erase=0.0), 0, 0), x[rows])
 
 
 def test_a_steps_randomness_depends_on_seed_and_step_alone():
     draws = {
-        (seed, step): tuple(torch.rand(3, generator=step_generator(seed, step, CPU)).tolist())
+        (seed, step): tuple(torch.rand(3, generator=step_generator(seed, step, CPU, 1)).tolist())
         for seed in range(3)
         for step in range(3)
     }
     assert len(set(draws.values())) == 9
-    again = torch.rand(3, generator=step_generator(2, 1, CPU))
+    again = torch.rand(3, generator=step_generator(2, 1, CPU, 1))
     assert tuple(again.tolist()) == draws[2, 1]
 
 
 def test_augmentation_keeps_the_type():
     x = images(3, 1, 5, 5)
     section = RegularizationSection(crop=1, flip=True, erase=1.0)
-    assert gather_images(x, torch.arange(3), section, generator()).dtype == torch.uint8
-    assert gather_images(x.float(), torch.arange(3), section, generator()).dtype == torch.float32
+    assert gather_images(x, torch.arange(3), section, 0, 0).dtype == torch.uint8
+    assert gather_images(x.float(), torch.arange(3), section, 0, 0).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 8, 8), (12, 3, 300, 300)])
+def test_moves_depend_on_seed_and_step_alone(shape):
+    x, rows = images(*shape), torch.arange(10)
+    section = RegularizationSection(crop=2, flip=True)
+    steps = [0, 63, 64, 130]
+    forwards = [gather_images(x, rows, section, 1, step) for step in steps]
+    batches._block_of_moves.cache_clear()
+    backwards = [gather_images(x, rows, section, 1, step) for step in reversed(steps)]
+    assert all(torch.equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
+    assert not any(torch.equal(forwards[0], other) for other in forwards[1:])
+    assert not torch.equal(forwards[0], gather_images(x, rows, section, 2, 0))
+
+
+def test_pixels_are_the_same_in_any_memory_layout():
+    x, rows = images(9, 3, 7, 6), torch.tensor([4, 4, 0, 8])
+    section = RegularizationSection(crop=1, flip=True)
+    plain = gather_images(x, rows, section, 0, 5)
+    assert torch.equal(plain, gather_images(x.contiguous(memory_format=torch.channels_last), rows, section, 0, 5))
+
+
+def test_mixup_shares_are_drawn_by_seed_and_step():
+    drawn = [mixup_share(0.4, seed, step) for seed in range(20) for step in range(20)]
+    assert len(set(drawn)) == 400
+    assert 0.45 < sum(drawn) / 400 < 0.55
+    assert mixup_share(0.4, 3, 7) == drawn[67]

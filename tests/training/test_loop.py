@@ -134,6 +134,16 @@ def test_a_session_of_another_recipe_is_not_taken_up(iris, tmp_path):
     assert all(torch.equal(t, before[name]) for name, t in other.model.state_dict().items())
 
 
+@pytest.mark.parametrize("window", [0.02, 0.1, 0.5])
+def test_passing_over_steps_leaves_the_average_where_it_would_be(window):
+    every = passed = 0.0
+    for step in range(1, 1001):
+        every += (step - every) / max(1.0, window * step)
+        passed += (step - passed) * loop.average_weight(window, step)
+        if step % loop.AVERAGE_EVERY == 0:
+            assert abs(passed - every) < loop.AVERAGE_EVERY
+
+
 @pytest.mark.parametrize("window", [0.1, 0.5])
 def test_averaged_weights_are_the_lerp_they_claim(digits, window):
     """After step s they have moved by 1 / (window * s) of the way to the current ones, at most all of it."""
