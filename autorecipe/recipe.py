@@ -5,6 +5,7 @@ A stage changes a recipe with `replace(recipe, {"network.width": 32})`.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -14,11 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
-import yaml
-
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.recipe_checks import check_recipe
-from autorecipe.yaml_text import read_file, read_yaml
+from autorecipe.yaml_text import read_file, read_yaml, write_yaml
 
 FORMAT = 1
 Scalar = str | int | float | bool
@@ -188,7 +187,7 @@ class Recipe:
     regularization: RegularizationSection = RegularizationSection()
     finish: FinishSection = FinishSection()
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """12 hexadecimal digits of the SHA-256 of the recipe's canonical JSON."""
         text = json.dumps(to_dict(self), sort_keys=True, separators=(",", ":"))
@@ -219,7 +218,7 @@ def from_dict(kind: type[Any], data: object, where: str = "") -> Any:
     """
     if not isinstance(data, Mapping):
         raise InputError(f"{where or kind.__name__} must be a mapping of names to values, found {_show(data)}")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     names = [f.name for f in dataclasses.fields(kind)]
     for key in data:
         if key not in names:
@@ -233,6 +232,12 @@ def from_dict(kind: type[Any], data: object, where: str = "") -> Any:
     if missing:
         raise InputError(f"{where or kind.__name__} lacks the key '{missing[0]}'; add it")
     return kind(**values)
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The types of a record's fields; looking them up takes longer than building the record."""
+    return typing.get_type_hints(kind)
 
 
 def _convert(hint: Any, value: object, where: str) -> Any:
@@ -289,12 +294,13 @@ def replace(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     Raises:
         InputError: an unknown name or a value of the wrong type.
     """
-    data = to_dict(recipe)
+    sections = {name.partition(".")[0] for name in changes}
+    data = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
+    data |= {name: to_dict(data[name]) for name in sections & data.keys()}
     for name, value in changes.items():
         _set(data, name, to_dict(value))
-    result = from_dict(Recipe, data)
-    assert isinstance(result, Recipe)
-    return result
+    changed = {name: _convert(_hints(Recipe)[name], data[name], name) for name in sections}
+    return dataclasses.replace(recipe, **changed)
 
 
 def _set(data: Any, name: str, value: object) -> None:
@@ -326,9 +332,11 @@ def get(recipe: Recipe, name: str) -> Any:
     Raises:
         InputError: an unknown name.
     """
-    here = to_dict(recipe)
+    here: Any = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
     for part in name.split("."):
         here = _get(here, part, name)
+        if dataclasses.is_dataclass(here):
+            here = to_dict(here)
     return here
 
 
@@ -356,7 +364,7 @@ def dump_yaml(recipe: Recipe, compact: bool = False) -> str:
     """A recipe as YAML, sections and fields in their own order, one on a line; several if `compact`."""
     data = {"format": FORMAT, **to_dict(recipe)}
     title = "# An autorecipe recipe.  Train it again:  autorecipe replay recipe.yaml DATASET"
-    return f"{title}\n{yaml.safe_dump(data, sort_keys=False, default_flow_style=None if compact else False)}"
+    return f"{title}\n{write_yaml(data, compact)}"
 
 
 def load_yaml(text: str, source: str = "the recipe") -> Recipe:

@@ -91,9 +91,9 @@ class Cohort:
         self.numbers = list(numbers)
         if not at:
             return
-        self.stack = Stack([self.stack.member(k) for k in at])
+        self.stack.keep(at)
         if self.averaged is not None:
-            self.averaged = _frozen([self.averaged.member(k) for k in at])
+            self.averaged.keep(at)
         device = self.stack.matrix.device
         self.optimizer.keep(torch.tensor(at, device=device), self.stack.matrix)
 

@@ -54,9 +54,27 @@ class Stack(nn.Module):
         self.num_decayed = sum(p[0].numel() for name, p in named if decays[name])
         self.matrix = torch.cat([p.detach().reshape(self.members, -1) for p in self.ordered], 1)
         """Parameters [K, P]: the module's are views of it."""
+        self._share_matrix()
+
+    def _share_matrix(self) -> None:
         parts = torch.split(self.matrix, [p[0].numel() for p in self.ordered], 1)
         for p, part in zip(self.ordered, parts, strict=True):
-            p.data = part.view(p.shape)
+            p.data = part.view(self.members, *p.shape[1:])
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Go on with the members at these positions only."""
+        self.members = len(positions)
+        at = torch.tensor(positions, device=self.matrix.device)
+        self.matrix = self.matrix[at]
+        self._share_matrix()
+        for module in self.body.modules():
+            if isinstance(module, MemberDropout):
+                module.set_rates([module.rates[k] for k in positions])
+            elif hasattr(module, "members"):
+                module.members = self.members  # type: ignore[assignment]
+            if isinstance(module, _Stacked):
+                for name, buffer in list(module.named_buffers(recurse=False)):
+                    setattr(module, name, buffer[at])
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Outputs [B, K, O] of inputs that all members share ([B, C, H, W]; or [B, F] and [B, columns]) or
@@ -322,6 +340,10 @@ class MemberDropout(nn.Module):
 
     def __init__(self, rates: Sequence[float]) -> None:
         super().__init__()
+        self.set_rates(rates)
+
+    def set_rates(self, rates: Sequence[float]) -> None:
+        """Take these rates, one a member."""
         self.rates = list(rates)
         counts = [layers.dropped_bytes(rate) for rate in (rates if len(set(rates)) > 1 else rates[:1])]
         self.factors = torch.tensor([[0.0] * n + [256 / (256 - n)] * (256 - n) for n in counts])
