@@ -13,8 +13,10 @@ from torch import Tensor
 
 from autorecipe.recipe import RegularizationSection
 
-MOST_STEPS, MOST_NUMBERS = 64, 1 << 18
-"""The moves of so many steps at most are drawn at once, and so many numbers: a draw takes as long as a gather."""
+STEPS_AT_ONCE = 64
+"""The moves of so many steps are drawn at once: a draw takes as long as a gather."""
+MOST_PLACES = 1 << 20
+"""Where pixels go in every move is kept in a table of at most so many numbers."""
 ERASE, MOVES, MIXUP = 17, 29, 41
 """What random numbers are for: each has its own."""
 
@@ -74,10 +76,8 @@ def gather_images(images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSe
         [B, C, H, W] in the images' dtype, in channels_last memory when anything was moved.
     """
     if section.crop or section.flip:
-        ys_BH, xs_BW = _moves(
-            section.crop, section.flip, len(rows_B), images_NCHW.shape, seed, step, images_NCHW.device
-        )
-        images = _pixels(images_NCHW, rows_B, ys_BH, xs_BW)
+        places_BP = _places(section.crop, section.flip, len(rows_B), images_NCHW.shape, seed, step, images_NCHW.device)
+        images = _pixels(images_NCHW, rows_B, places_BP)
     else:
         images = images_NCHW[rows_B]
     if section.erase:
@@ -92,41 +92,51 @@ def mixup_share(alpha: float, seed: int, step: int) -> float:
     return float(gamma[0] / gamma.sum().clamp_min(1e-12))
 
 
-def _moves(
-    crop: int, flip: bool, batch: int, shape: torch.Size, seed: int, step: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The lines [B, H] and columns [B, W] that each image of a step takes its pixels from."""
+def _places(crop: int, flip: bool, batch: int, shape: torch.Size, seed: int, step: int, device: torch.device) -> Tensor:
+    """Where each pixel of a step's images comes from, counted within its image, [B, H*W]."""
     height, width = shape[-2:]
-    steps = max(1, min(MOST_STEPS, MOST_NUMBERS // (batch * (height + width))))
-    block, k = divmod(step, steps)
-    ys_SBH, xs_SBW = _block_of_moves(crop, flip, batch, height, width, steps, seed, block, device)
-    return ys_SBH[k], xs_SBW[k]
+    block, k = divmod(step, STEPS_AT_ONCE)
+    moves_B = _drawn_moves(crop, flip, batch, seed, block, device)[k]
+    if 2 * (2 * crop + 1) ** 2 * height * width <= MOST_PLACES:
+        return _table(crop, height, width, device).index_select(0, moves_B)
+    return _places_of(moves_B, crop, height, width)
 
 
-@functools.lru_cache(maxsize=16)
-def _block_of_moves(
-    crop: int, flip: bool, batch: int, height: int, width: int, steps: int, seed: int, block: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """`_moves` of so many steps, [S, B, H] and [S, B, W]."""
+@functools.lru_cache(maxsize=64)
+def _drawn_moves(crop: int, flip: bool, batch: int, seed: int, block: int, device: torch.device) -> Tensor:
+    """A number for each image of some steps, [S, B]: how far it is shifted down and right, and if it is mirrored."""
     generator = step_generator(seed, block, torch.device("cpu"), MOVES)
-    shift_2SB = torch.randint(-crop, crop + 1, (2, steps, batch), generator=generator)
-    ys_SBH = (torch.arange(height) + shift_2SB[0][..., None]).clamp_(0, height - 1)
-    xs_SBW = (torch.arange(width) + shift_2SB[1][..., None]).clamp_(0, width - 1)
-    if flip:
-        mirrored_SB = torch.rand(steps, batch, generator=generator) < 0.5
-        xs_SBW = torch.where(mirrored_SB[..., None], width - 1 - xs_SBW, xs_SBW)
-    return ys_SBH.to(device), xs_SBW.to(device)
+    shape = (STEPS_AT_ONCE, batch)
+    shifts = torch.randint(0, (2 * crop + 1) ** 2, shape, generator=generator)
+    mirrored = torch.randint(0, 2, shape, generator=generator) if flip else 0
+    return (2 * shifts + mirrored).to(device)
 
 
-def _pixels(images_NCHW: Tensor, rows_B: Tensor, ys_BH: Tensor, xs_BW: Tensor) -> Tensor:
-    """Lines and columns of some rows' images, [B, C, H, W]: one look-up of whole pixels, by a number for each."""
+@functools.lru_cache(maxsize=8)
+def _table(crop: int, height: int, width: int, device: torch.device) -> Tensor:
+    """`_places_of` every move."""
+    return _places_of(torch.arange(2 * (2 * crop + 1) ** 2, device=device), crop, height, width)
+
+
+def _places_of(moves_M: Tensor, crop: int, height: int, width: int) -> Tensor:
+    """Where each pixel of an image that is moved comes from, [M, H*W]."""
+    shift, side = moves_M // 2, 2 * crop + 1
+    down_M, right_M, mirrored_M = shift // side - crop, shift % side - crop, moves_M % 2 == 1
+    ys_MH = (torch.arange(height, device=shift.device) + down_M[:, None]).clamp_(0, height - 1)
+    xs_MW = (torch.arange(width, device=shift.device) + right_M[:, None]).clamp_(0, width - 1)
+    xs_MW = torch.where(mirrored_M[:, None], width - 1 - xs_MW, xs_MW)
+    return (ys_MH[:, :, None] * width + xs_MW[:, None]).flatten(1)
+
+
+def _pixels(images_NCHW: Tensor, rows_B: Tensor, places_BP: Tensor) -> Tensor:
+    """Images of some rows, [B, C, H, W], of pixels from other places: one look-up of whole pixels."""
     _, channels, height, width = images_NCHW.shape
     if channels > 1 and not images_NCHW.is_contiguous(memory_format=torch.channels_last):
         images_NCHW = images_NCHW[rows_B]  # the pixels of these images are brought together, not those of all
         rows_B = torch.arange(len(rows_B), device=rows_B.device)
     pixels = images_NCHW.permute(0, 2, 3, 1).reshape(-1, channels)
-    lines_BH1 = ((rows_B[:, None] * height + ys_BH) * width)[:, :, None]
-    found = (pixels.squeeze(1) if channels == 1 else pixels).index_select(0, (lines_BH1 + xs_BW[:, None]).flatten())
+    places = (places_BP + (rows_B * (height * width))[:, None]).flatten()
+    found = (pixels.squeeze(1) if channels == 1 else pixels).index_select(0, places)
     return found.view(len(rows_B), height, width, channels).permute(0, 3, 1, 2)
 
 
