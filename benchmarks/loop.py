@@ -5,8 +5,9 @@
     python benchmarks/loop.py --table                     stored results -> docs/performance.md
 
 - ours: `autorecipe.training.loop.train`, in the precision, layout and threads that the hardware probe chooses;
-- bare: a loop written by hand of the same network, optimizer, schedule, augmentation, averaged weights, precision,
-  layout and threads, on data that lies on the device, without checks, clocks or anything that could be left out;
+- bare: a loop written by hand of the same network, optimizer, schedule, averaged weights, precision, layout and
+  threads, on data that lies on the device, with the same look-up of moved pixels, without checks, clocks or anything
+  that could be left out;
 - plain: a `Dataset` with a transform for each example, a `DataLoader`, fp32, `AdamW`, `OneCycleLR`, `loss.item()`.
   It has the better of no and two worker processes, no averaged weights, and all threads.
 
@@ -36,12 +37,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.data.batches import gather_images
 from autorecipe.networks import build, family
 from autorecipe.recipe import Block, Recipe, replace
 from autorecipe.search.space import data_fields
 from autorecipe.training.evaluate import DeviceData, on_device
 from autorecipe.training.hardware import Hardware, Numerics, autocast, find_hardware, time_numerics, use_threads
-from autorecipe.training.loop import start_session, train
+from autorecipe.training.loop import average_weight, start_session, train
 from autorecipe.training.schedules import lr_factor
 
 NAME = "loop"
@@ -130,7 +132,7 @@ def bare(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware) -> 
         batch = order[at : at + BATCH]
         at += BATCH
         if images:
-            x = augmented(data.inputs[0], batch).to(memory_format=layout)
+            x = gather_images(data.inputs[0], batch, section, 0, step).to(memory_format=layout)
             inputs: tuple[Tensor, ...] = (x,)
         else:
             inputs = tuple(x[batch] for x in data.inputs)
@@ -139,18 +141,10 @@ def bare(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware) -> 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(*pairs, 1 / max(1.0, AVERAGING * (step + 1)))
-
-
-def augmented(images: Tensor, rows: Tensor) -> Tensor:
-    """Images of some rows, each shifted and mirrored by its own random numbers."""
-    height, width = images.shape[-2:]
-    shift = torch.randint(-CROP, CROP + 1, (2, len(rows)))
-    ys = (torch.arange(height) + shift[0, :, None]).clamp_(0, height - 1)
-    xs = (torch.arange(width) + shift[1, :, None]).clamp_(0, width - 1)
-    xs = torch.where((torch.rand(len(rows)) < 0.5)[:, None], width - 1 - xs, xs)
-    return images.permute(0, 2, 3, 1)[rows[:, None, None], ys[:, :, None], xs[:, None, :]].permute(0, 3, 1, 2)
+        weight = average_weight(AVERAGING, step + 1)
+        if weight:
+            with torch.no_grad():
+                torch._foreach_lerp_(*pairs, weight)
 
 
 class Examples(TorchDataset):

@@ -41,7 +41,7 @@ def batch_rows(rows: Tensor, batch_size: int, seed: int, first_step: int = 0) ->
     epoch, skip = divmod(first_step, per_epoch)
     while True:
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch * 104_729 + 1) % 2**63)
-        order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
+        order = rows[to_device(torch.randperm(len(rows), generator=generator), rows.device)]
         for i in range(skip, per_epoch):
             yield order[i * batch_size : (i + 1) * batch_size]
         epoch, skip = epoch + 1, 0
@@ -52,12 +52,21 @@ def gather(inputs: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
     return tuple(x[rows] for x in inputs)
 
 
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device, without waiting until it is there."""
+    if x.device.type == "cpu" and device.type == "cuda":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 def fetch(inputs: tuple[Tensor, ...], rows_B: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """The inputs of some rows, read from disk in the order in which they lie there, and brought to the device."""
-    rows_B = rows_B.cpu()
+    """The inputs of some rows, read from disk in the order in which they lie there, and brought to the device.
+
+    The rows are on the CPU, so that nothing waits for the device.
+    """
     order = torch.argsort(rows_B)
     place = torch.argsort(order)
-    return tuple(x[rows_B[order]][place].to(device) for x in inputs)
+    return tuple(to_device(x[rows_B[order]][place], device) for x in inputs)
 
 
 def gather_images(images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSection, seed: int, step: int) -> Tensor:
@@ -109,7 +118,7 @@ def _drawn_moves(crop: int, flip: bool, batch: int, seed: int, block: int, devic
     shape = (STEPS_AT_ONCE, batch)
     shifts = torch.randint(0, (2 * crop + 1) ** 2, shape, generator=generator)
     mirrored = torch.randint(0, 2, shape, generator=generator) if flip else 0
-    return (2 * shifts + mirrored).to(device)
+    return to_device(2 * shifts + mirrored, device)
 
 
 @functools.lru_cache(maxsize=8)

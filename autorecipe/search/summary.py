@@ -11,7 +11,7 @@ from autorecipe.networks import build, num_params
 from autorecipe.recipe import Recipe
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search.baselines import Baseline
-from autorecipe.search.workbench import Workbench, describe, phase
+from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
 
@@ -98,6 +98,7 @@ def write_summary(
             "recipe_digest": recipe.digest,
             "data_digest": info.digest,
             "environment": environment(bench),
+            "hardware": hardware(bench, recipe),
             "budget": {
                 "given": bench.budget.given,
                 "seconds": bench.budget.seconds,
@@ -116,6 +117,15 @@ def _confirm_kind(bench: Workbench, recipe: Recipe) -> str:
     if bench.dataset.info.cross_validated:
         return "cross-validated"
     return "held out" if keeps_confirm(bench, recipe) else "held out in the search, then trained on"
+
+
+def hardware(bench: Workbench, recipe: Recipe) -> dict[str, str]:
+    """What was chosen for the training of a recipe's network on this machine, with the timings."""
+    path = shape_path(bench, recipe)
+    if not path.exists():
+        return {}
+    shape = read_json(path)
+    return {"device": bench.hardware.reason, "training": shape["reason"], "cohort": shape["cohort_reason"]}
 
 
 def environment(bench: Workbench) -> dict[str, str]:

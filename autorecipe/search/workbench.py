@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,11 @@ def shape_key(recipe: Recipe) -> str:
     return replace(Recipe(), {"network": to_dict(recipe.network), "optimizer.name": recipe.optimizer.name}).digest
 
 
+def shape_path(bench: Workbench, recipe: Recipe) -> Path:
+    """Where the facts of a recipe's shape are kept."""
+    return bench.run.artifacts / "shapes" / f"{shape_key(recipe)}.json"
+
+
 def params_of(bench: Workbench, section: NetworkSection) -> int:
     """Number of parameters of a network, or a very large number if it cannot be built."""
     try:
@@ -181,7 +187,7 @@ def measure_shape(
     Raises:
         InputError: never for the user; a shape that does not fit in memory raises `OutOfMemory`.
     """
-    path = bench.run.artifacts / "shapes" / f"{shape_key(recipe)}.json"
+    path = shape_path(bench, recipe)
     if path.exists():
         try:
             shape = from_dict(Shape, read_json(path))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from autorecipe.data.batches import batch_rows, gather, mixup_share
+from autorecipe.data.batches import batch_rows, gather, mixup_share, to_device
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection, get, replace
 from autorecipe.training.evaluate import DeviceData
@@ -234,7 +234,7 @@ def start_cohort(
     return Cohort(
         list(recipes),
         list(range(len(recipes))),
-        [r.to(hardware.device) for r in rows],
+        [r.to("cpu" if data.streamed else hardware.device) for r in rows],
         stack,
         averaged,
         optimizer,
@@ -405,14 +405,19 @@ class _Feed:
             self.view_of.append(view)
         self.batches = zip(*iterators, strict=False)
         self.mixup = [r.regularization.mixup if data.info.modality == "image" else 0.0 for r in cohort.recipes]
-        self.smoothing = [r.regularization.label_smoothing for r in cohort.recipes]
+        # On the device from here on: a step that brought a number there would wait for it.
+        device = data.targets.device
+        smoothing = [r.regularization.label_smoothing for r in cohort.recipes]
+        self.smoothing = torch.tensor(smoothing, device=device) if any(smoothing) else None
+        self.order_of_member = torch.tensor(self.order_of, device=device)
 
     def inputs(self, rows: tuple[Tensor, ...], step: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
         """Inputs of one step as `Stack` takes them, targets [B] or [K, B], and mixup's shares [K] or None."""
         data = self.data
-        targets = data.targets[rows[0]] if len(rows) == 1 else data.targets[torch.stack(rows)[self.order_of]]
+        of_all = to_device(rows[0], data.targets.device) if len(rows) == 1 else self._rows_of_members(rows)
+        targets = data.targets[of_all]
         if data.info.modality != "image" and not data.streamed and len(rows) > 1:
-            return gather(data.inputs, torch.stack(rows)[self.order_of]), targets, None
+            return gather(data.inputs, of_all), targets, None
         made = [make_batch(data, rows[order], section, seed, step) for order, seed, section in self.sources]
         shares = self._shares(step)
         if len(made) == 1 and shares is None:
@@ -425,6 +430,10 @@ class _Feed:
         share = shares[:, None, None, None]
         return (images * share + images.flip(0) * (1 - share),), targets, shares
 
+    def _rows_of_members(self, rows: tuple[Tensor, ...]) -> Tensor:
+        """Rows of each member's batch, [K, B]."""
+        return to_device(torch.stack(rows), self.data.targets.device).index_select(0, self.order_of_member)
+
     def _shares(self, step: int) -> Tensor | None:
         """Mixup's share of the first image for each member, drawn as a recipe alone draws it."""
         if not any(self.mixup):
@@ -433,7 +442,7 @@ class _Feed:
         drawn = [
             mixup_share(alpha, seed, step) if alpha else 1.0 for alpha, seed in zip(self.mixup, seeds, strict=True)
         ]
-        return torch.tensor(drawn, device=self.data.targets.device)
+        return to_device(torch.tensor(drawn), self.data.targets.device)
 
 
 def _losses(cohort: Cohort, data: DeviceData, feed: _Feed, rows: tuple[Tensor, ...]) -> Tensor:

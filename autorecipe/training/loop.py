@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, mixup_share
+from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, mixup_share, to_device
 from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection
 from autorecipe.training.evaluate import DeviceData
@@ -124,7 +124,7 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
     seed, step = recipe.training.seed, session.step
     inputs = make_batch(data, rows, section, seed, step)
     inputs = tuple(to_layout(x, recipe.training.channels_last) for x in inputs)
-    targets = data.targets[rows]
+    targets = data.targets[to_device(rows, data.targets.device)]
     mixed = section.mixup > 0 and data.info.modality == "image"
     with autocast(data.targets.device, recipe.training.precision):
         if not mixed:
@@ -171,7 +171,7 @@ def train(
     """
     recipe, model = session.recipe, session.model
     device = data.targets.device
-    rows = rows.to(device)
+    rows = rows.to("cpu" if data.streamed else device)
     wanted = set(looks)
     torch.manual_seed(recipe.training.seed + 1_000_003 * (session.step + 1))  # for dropout
     batches = batch_rows(rows, recipe.training.batch_size, recipe.training.seed, session.step)

@@ -3,8 +3,6 @@
 Shapes: B batch, K classes, L labels.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,7 +39,7 @@ def loss_function(
 
 
 def member_losses(
-    outputs: Tensor, targets: Tensor, info: DatasetInfo, label_smoothing: Sequence[float], weights: Tensor | None = None
+    outputs: Tensor, targets: Tensor, info: DatasetInfo, smoothing: Tensor | None, weights: Tensor | None = None
 ) -> Tensor:
     """The mean loss of a batch for each of M members, [M]: `loss_function` for each, in one go.
 
@@ -49,11 +47,10 @@ def member_losses(
         outputs: [M, B, K], [M, B, L] or [M, B, 1].
         targets: as in `loss_function`, or with M in front where members have batches of their own.
         info: the task, and the link of a regression's target.
-        label_smoothing: of each member.
+        smoothing: of each member's labels [M]; None: of none.
         weights: of each class [K], or of the positives of each label [L]; from `class_weights`.
     """
     outputs = outputs.float()
-    smoothing = torch.tensor(label_smoothing, device=outputs.device) if any(label_smoothing) else None
     if info.task == "regression":
         guess = outputs.squeeze(2)
         targets = targets.expand_as(guess)

@@ -302,3 +302,19 @@ def test_predict_writes_tables(
     assert run(["predict", str(folder), "new.csv", "--out", str(tmp_path / "p.xlsx")]) == 2
     assert ".parquet" in capsys.readouterr().err
     assert run(["predict", str(tmp_path / "none"), "new.csv"]) == 2
+
+
+def test_lr_find_writes_a_plot(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["lr-find", "iris", "--steps", "40", "--seeds", "2", "--race-steps", "8"]
+    assert run(words) == 0
+    assert "plot: lr-find-iris.png" in capsys.readouterr().out
+    assert (tmp_path / "lr-find-iris.png").read_bytes().startswith(b"\x89PNG")
+    assert run([*words, "--json", "--plot", "other.svg"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (tmp_path / facts["plot"]).read_text().startswith("<?xml")
+    assert len(facts["lowest"]) == len(facts["highest"]) == len(facts["lrs"])
+    assert run([*words, "--plot", "data.csv"]) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lr-find-iris.png", "other.svg"]

@@ -217,6 +217,11 @@ def test_a_search_trains_cohorts_and_one_without_does_not(searched, sizes):
     assert set(sizes) == {1}
     first, second = (read_json(one.run.decisions) for one in (found, other))
     assert [row["question"] for row in first][:2] == [row["question"] for row in second][:2]
+    for one, another in zip(first, second, strict=False):
+        if (one["question"], one["incumbent"]) != (another["question"], another["incumbent"]):
+            break  # from here on they ask about other networks
+        verdicts = {one["verdict"], another["verdict"]}
+        assert len(verdicts) == 1 or any("not decided" in verdict for verdict in verdicts)
 
 
 @pytest.mark.slow

@@ -366,7 +366,7 @@ def test_losses_of_members_are_the_losses(datasets, name, smoothing, strength, o
         targets = torch.randint(0, info.num_outputs, (2, count))
     targets = targets if own else targets[0]
     weights = class_weights(info, strength)
-    found = member_losses(outputs.transpose(0, 1), targets, info, smoothing, weights)
+    found = member_losses(outputs.transpose(0, 1), targets, info, torch.tensor(smoothing), weights)
     for k in range(2):
         wanted = loss_function(outputs[:, k], targets[k] if own else targets, info, smoothing[k], weights)
         assert float(found[k]) == pytest.approx(float(wanted), rel=1e-5)
