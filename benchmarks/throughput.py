@@ -31,7 +31,8 @@ from autorecipe.data import Dataset, ReadOptions, load_dataset
 from autorecipe.networks import family
 from autorecipe.recipe import Block, NetworkSection, Recipe, replace
 from autorecipe.search.space import data_fields
-from autorecipe.training.cohort import choose_members, start_cohort, train_cohort
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.cohort_size import choose_members
 from autorecipe.training.evaluate import DeviceData, on_device, predict, score
 from autorecipe.training.hardware import Hardware, Numerics, find_hardware, time_numerics, use_threads
 from autorecipe.training.loop import start_session, train

@@ -82,13 +82,13 @@ def gather_images(images_NCHW: Tensor, rows_B: Tensor, section: RegularizationSe
         step: of the run.
 
     Returns:
-        [B, C, H, W] in the images' dtype, in channels_last memory when anything was moved.
+        [B, C, H, W] in the images' dtype.
     """
+    images = images_NCHW.index_select(0, rows_B)
     if section.crop or section.flip:
-        places_BP = _places(section.crop, section.flip, len(rows_B), images_NCHW.shape, seed, step, images_NCHW.device)
-        images = _pixels(images_NCHW, rows_B, places_BP)
-    else:
-        images = images_NCHW[rows_B]
+        places_BP = _places(section.crop, section.flip, len(rows_B), images.shape, seed, step, images.device)
+        places_BCP = places_BP[:, None].expand(-1, images.shape[1], -1)
+        images = images.flatten(2).gather(2, places_BCP).view(images.shape)
     if section.erase:
         images = _erase(images, section.erase, step_generator(seed, step, images.device, ERASE))
     return images
@@ -135,18 +135,6 @@ def _places_of(moves_M: Tensor, crop: int, height: int, width: int) -> Tensor:
     xs_MW = (torch.arange(width, device=shift.device) + right_M[:, None]).clamp_(0, width - 1)
     xs_MW = torch.where(mirrored_M[:, None], width - 1 - xs_MW, xs_MW)
     return (ys_MH[:, :, None] * width + xs_MW[:, None]).flatten(1)
-
-
-def _pixels(images_NCHW: Tensor, rows_B: Tensor, places_BP: Tensor) -> Tensor:
-    """Images of some rows, [B, C, H, W], of pixels from other places: one look-up of whole pixels."""
-    _, channels, height, width = images_NCHW.shape
-    if channels > 1 and not images_NCHW.is_contiguous(memory_format=torch.channels_last):
-        images_NCHW = images_NCHW[rows_B]  # the pixels of these images are brought together, not those of all
-        rows_B = torch.arange(len(rows_B), device=rows_B.device)
-    pixels = images_NCHW.permute(0, 2, 3, 1).reshape(-1, channels)
-    places = (places_BP + (rows_B * (height * width))[:, None]).flatten()
-    found = (pixels.squeeze(1) if channels == 1 else pixels).index_select(0, places)
-    return found.view(len(rows_B), height, width, channels).permute(0, 3, 1, 2)
 
 
 def _erase(images_BCHW: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,8 @@ from autorecipe.search.decide import Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
 from autorecipe.search.trials import SeedRun, seed_runs
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
-from autorecipe.training.cohort import alone_to_group, cohort_key
+from autorecipe.training.cohort import cohort_key
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.gains import example_gains
 
 

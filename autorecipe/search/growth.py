@@ -21,7 +21,7 @@ from autorecipe.search.workbench import (
     params_of,
     steps_for,
 )
-from autorecipe.training.cohort import alone_to_group
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import OutOfMemory
 
 

@@ -32,7 +32,8 @@ from autorecipe.search.tried import (
 )
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, use_shape
 from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.cohort import alone_to_group, cohort_key
+from autorecipe.training.cohort import cohort_key
+from autorecipe.training.cohort_size import alone_to_group
 
 
 def ask_question(

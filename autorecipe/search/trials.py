@@ -19,7 +19,8 @@ from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up, shape_key
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.cohort import alone_to_group, cohort_key, start_cohort, train_cohort
+from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
 from autorecipe.training.stack import NotStackable

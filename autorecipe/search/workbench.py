@@ -21,7 +21,7 @@ from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dic
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
-from autorecipe.training.cohort import Choice, alone_to_group, choose_members
+from autorecipe.training.cohort_size import Choice, alone_to_group, choose_members
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train

@@ -23,7 +23,7 @@ from autorecipe.search.trials import (
     seed_runs,
 )
 from autorecipe.search.workbench import State
-from autorecipe.training.cohort import alone_to_group
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import OutOfMemory
 from autorecipe.training.stack import NotStackable
 

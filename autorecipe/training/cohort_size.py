@@ -1,0 +1,105 @@
+"""How many recipes of one network shape train at once here: timed, and what that means for a plan."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from autorecipe.recipe import Recipe, replace
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.evaluate import DeviceData
+from autorecipe.training.hardware import Hardware, synchronize, use_threads
+from autorecipe.training.loop import OutOfMemory
+from autorecipe.training.stack import NotStackable
+
+SIZES = (8, 16, 32)
+"""Numbers of members that are timed; each only if the one before is much faster than one after another."""
+FASTER = 0.9
+"""A larger cohort is taken where a member's step takes less than this share of what it takes without."""
+MUCH_FASTER = 0.5
+TIMED_STEPS = 7
+SLOW_STEP = 0.03
+"""Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How many trials of a shape train at once here."""
+
+    members: int
+    """1: one after another."""
+    further: float
+    """Time that each further member adds to a step, over that of a step alone."""
+    reason: str
+
+
+def alone_to_group(count: int, further: float) -> float:
+    """What so many runs at once take, in runs alone, if each further member adds such a share of a step."""
+    return 1.0 + (count - 1) * further
+
+
+def choose_members(
+    recipe: Recipe,
+    data: DeviceData,
+    rows: Tensor,
+    hardware: Hardware,
+    alone: float,
+    most_seconds: float = math.inf,
+    keep_going: Callable[[], object] = lambda: None,
+) -> Choice:
+    """Time a few steps of cohorts, on all threads, and take what does most steps a second.
+
+    Args:
+        recipe: of the shape, with its numerics.
+        data: tensors on the device.
+        rows: examples to train on.
+        hardware: the device.
+        alone: seconds of a step alone.
+        most_seconds: a size is not timed where that might take longer.
+        keep_going: called before each timing; raises to stop.
+    """
+    if alone > SLOW_STEP:
+        return Choice(1, 1.0, f"one after another: a step of {alone * 1000:.0f} ms keeps the device busy")
+    use_threads(hardware.threads)
+    long = replace(recipe, {"training.steps": 10**6})
+    best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
+    for members in SIZES:
+        if TIMED_STEPS * members * best[1] > most_seconds:
+            told.append(f"no time to time a cohort of {members}")
+            break
+        keep_going()
+        try:
+            cohort = start_cohort([long] * members, data, [rows] * members, hardware)
+            each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
+        except StopIteration:  # all have diverged
+            break
+        except NotStackable as error:
+            return Choice(1, 1.0, f"one after another: {error}")
+        except OutOfMemory:
+            break
+        told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
+        if each < FASTER * best[1]:
+            best = (members, each)
+        if each > MUCH_FASTER * alone:
+            break
+    members, each = best
+    timings = f"a member's step takes {', '.join(told)}"
+    if members == 1:
+        return Choice(1, 1.0, f"one after another: {timings}")
+    return Choice(members, max(0.0, members * each / alone - 1) / (members - 1), f"{members} at once: {timings}")
+
+
+def _step_seconds(steps: Iterator[object], hardware: Hardware) -> float:
+    """Seconds of a step: the least of a few samples, for another process may have held one of them up."""
+    next(steps)
+    samples = []
+    for _ in range(3):
+        synchronize(hardware.device)
+        begin = time.perf_counter()
+        for _ in range(2):
+            next(steps)
+        synchronize(hardware.device)
+        samples.append((time.perf_counter() - begin) / 2)
+    return min(samples)
