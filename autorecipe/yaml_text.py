@@ -7,8 +7,8 @@ import yaml
 
 from autorecipe.errors import InputError
 
-_LOADER, _DUMPER = getattr(yaml, "CSafeLoader", yaml.SafeLoader), getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""Those written in C, which take a tenth of the time, where PyYAML has them."""
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""The one written in C, which takes a tenth of the time, where PyYAML has it; the loader in C dies of deep nesting."""
 MOST_BYTES = 1 << 20
 """A recipe or a space file takes a few thousand."""
 MOST_ITEMS = 100_000
@@ -48,7 +48,7 @@ def read_yaml(text: str, source: str) -> Any:
         InputError: it is not valid YAML, or stands for too much.
     """
     try:
-        data = yaml.load(text, Loader=_LOADER)
+        data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""

@@ -60,7 +60,8 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     ("autorecipe/training/metrics.py", "", "evaluation"),
     ("autorecipe/training/losses.py", "", "forward"),
     ("autorecipe/networks/__init__.py", "build", "building networks"),
-    ("autorecipe/training/stack.py", "stack", "building networks"),
+    ("autorecipe/training/stack.py", "stacked", "building networks"),
+    ("autorecipe/training/stack.py", "__init__", "building networks"),
     ("autorecipe/training/loop.py", "step_loss", "forward"),
     ("autorecipe/training/cohort.py", "_losses", "forward"),
     ("autorecipe/training/loop.py", "start_session", "building networks"),
@@ -74,11 +75,12 @@ KNOWN: tuple[tuple[str, str, str], ...] = (
     ("autorecipe/training/checkpoint.py", "", "files"),
     ("autorecipe/training/loop.py", "", "loop"),
     ("autorecipe/training/cohort.py", "", "loop"),
+    ("autorecipe/training/cohort_size.py", "", "timing networks"),
     ("autorecipe/training/lr_range.py", "", "loop"),
     ("autorecipe/training/hardware.py", "", "timing networks"),
 )
 """Part of a file's path, function (empty: any), and what it is."""
-COUNTED = {("agent.py", "grow"), ("agent.py", "finish"), ("agent.py", "score_saved"), ("summary.py", "score_saved")}
+COUNTED = {("agent.py", "grow"), ("agent.py", "finish"), ("summary.py", "score_saved")}
 
 
 def part_of(frame: FrameType | None) -> str | None:

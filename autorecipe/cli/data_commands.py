@@ -35,7 +35,7 @@ from autorecipe.cli.tables import show_table
 from autorecipe.clock import Budget, start_clock
 
 if TYPE_CHECKING:
-    from autorecipe.results import DatasetInfo, Finding
+    from autorecipe.results import DatasetInfo, Finding, LRRange
 
 
 def inspect(
@@ -178,10 +178,12 @@ def lr_find(
     Says which learning rate to take, how sure that is, and why, and writes a plot.  Where the network can be trained
     several times at once, short runs at learning rates around the steepest point decide.
     """
+    from autorecipe.errors import InputError
     from autorecipe.outputs.plots import check_plot_path, plot_lr_range
 
-    picture = plot if plot is not None else Path(f"lr-find-{Path(dataset).stem or 'data'}.png")
-    check_plot_path(picture)
+    picture = plot if plot is not None else Path(f"lr-find-{Path(dataset).stem[:100] or 'data'}.png")
+    if plot is not None:
+        check_plot_path(picture)
     clock = start_clock(Budget(given="none"), since_process_start=True)
     # Progress goes to standard error: standard output holds the result alone.
     mode = "quiet" if as_json else choose_mode(False, False, sys.stderr)
@@ -202,10 +204,27 @@ def lr_find(
             say=display.say,
             stop=request.check,
         )
-    plot_lr_range(found, network, picture)
+    problem = ""
+    try:
+        plot_lr_range(found, network, picture)
+    except InputError as error:
+        problem = str(error)
     if as_json:
-        write_line(sys.stdout, json_line({"network": network, **asdict(found), "plot": str(picture)}))
-        return
+        facts = {"network": network, **asdict(found), "plot": None if problem else str(picture)}
+        write_line(sys.stdout, json_line(facts))
+    else:
+        _show_lr_range(network, found)
+    if not problem:
+        if not as_json:
+            write_line(sys.stdout, words.clean(f"plot: {words.shown_path(picture)}"))
+    elif plot is not None:
+        raise InputError(problem)
+    else:
+        write_line(sys.stderr, words.clean(f"no plot: {problem}"))
+
+
+def _show_lr_range(network: str, found: "LRRange") -> None:
+    """The curve, and what it says."""
     terminal = on_terminal(sys.stdout)
     size = min(100, shutil.get_terminal_size().columns - 2) if terminal else 78
     for line in draw_curve(found, width=size, colors=terminal).splitlines():
@@ -216,7 +235,6 @@ def lr_find(
     rules = ", ".join(f"{rule} {lr:.2g}" for rule, lr in sorted(found.rules.items()))
     if rules:
         write_line(sys.stdout, f"what rules read off the curve: {rules}")
-    write_line(sys.stdout, words.clean(f"plot: {words.shown_path(picture)}"))
 
 
 def cache(

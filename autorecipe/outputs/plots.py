@@ -28,10 +28,15 @@ def check_plot_path(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         near = did_you_mean(path.suffix.lower() or "none", SUFFIXES)
         raise InputError(f"--plot {path}: '{path.suffix}' is no kind of picture that can be written; {near}")
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+        place = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+        writable = place.is_dir() and os.access(place, os.W_OK)
+    except OSError as error:
+        raise InputError(f"--plot {path}: {error.strerror}; give another file") from error
+    if folder:
         raise InputError(f"--plot {path} is a folder; give a file in it, such as {path / 'lr.png'}")
-    place = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
-    if not place.is_dir() or not os.access(place, os.W_OK):
+    if not writable:
         raise InputError(f"--plot {path}: nothing can be written to {place}; give a file in another folder")
 
 

@@ -67,7 +67,9 @@ def ask_question(
             bench.say("note", text="the time for this question is over: its last trials are left out")
             break
         left = question.trials - len(studies.ended(study))
-        _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study, shapes)))
+        if not _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study, shapes))):
+            bench.say("note", text="there is no time for more trials of this question at once: the last are left out")
+            break
     answer = answer_question(bench, question, study, tried, pooled, begin)
     ended = studies.ended(study)
     diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
@@ -131,8 +133,9 @@ def _some_trials(
     shapes: dict[str, Shape],
     tried: Tried,
     count: int,
-) -> None:
-    """Ask for trials, train those of one shape together, tell how they ended."""
+) -> bool:
+    """Ask for trials, train those of one shape together, tell how they ended; whether there was time for all."""
+    in_time = True
     asked = [_ask(bench, question, study, shapes) for _ in range(count)]
     while asked:
         groups: dict[str, list[_Trial]] = {}
@@ -150,11 +153,22 @@ def _some_trials(
                 groups.setdefault(cohort_key(trial.recipe), []).append(trial)
         parts = [part for group in groups.values() for part in parts_of(group, group[0].shape.members)]
         for part in parts:
-            if tried.values and not _time_for(bench, question, alone_to_group(len(part), part[0].shape.further_member)):
-                _leave_out(study, part)
-            else:
-                _train_trials(bench, question, study, part, tried)
+            fits = _how_many_fit(bench, question, part, tried)
+            if fits:
+                _train_trials(bench, question, study, part[:fits], tried)
+            if fits < len(part):
+                _leave_out(study, part[fits:])
+                in_time = False
         asked = again
+    return in_time
+
+
+def _how_many_fit(bench: Workbench, question: Question, part: Sequence[_Trial], tried: Tried) -> int:
+    """How many of these trials there is time to train at once; all as long as nothing has been tried."""
+    fits = len(part)
+    while fits and tried.values and not _time_for(bench, question, alone_to_group(fits, part[0].shape.further_member)):
+        fits -= 1
+    return fits
 
 
 def _leave_out(study: studies.OpenStudy, trials: Sequence[_Trial]) -> None:
@@ -207,13 +221,15 @@ def _train_trials(
         return [numbers.index(number) for number in stopped]
 
     splits, shape = bench.dataset.splits, trials[0].shape
-    limit = math.inf
+    limit = at_most = math.inf
     if bench.budget.timed:
-        limit = min(2 * question.share + 1.0, max(1.0, bench.clock.left() - 0.5 * question.finish))
+        limit, at_most = 2 * question.share + 1.0, max(1.0, bench.clock.left() - 0.5 * question.finish)
     use_shape(bench, shape, len(trials))
     recipes = [trial.recipe for trial in trials]
     rows = [[which] * len(trials) for which in (splits.train, splits.val)]
-    outcomes = run_together(bench, recipes, *rows, at_rung=at_rung, deadline=limit, further=shape.further_member)
+    outcomes = run_together(
+        bench, recipes, *rows, at_rung=at_rung, deadline=limit, at_most=at_most, further=shape.further_member
+    )
     for trial, found in zip(trials, outcomes, strict=True):
         _tell(bench, study, trial, found, rungs[trial.number])
         _close_trial(bench, study, trial.number, trial.recipe, found.result, rungs[trial.number], tried)

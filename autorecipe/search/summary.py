@@ -125,7 +125,7 @@ def hardware(bench: Workbench, recipe: Recipe) -> dict[str, str]:
     if not path.exists():
         return {}
     shape = read_json(path)
-    return {"device": bench.hardware.reason, "training": shape["reason"], "cohort": shape["cohort_reason"]}
+    return {"device": bench.hardware.reason, "training": shape["reason"], "cohort": shape.get("cohort_reason", "")}
 
 
 def environment(bench: Workbench) -> dict[str, str]:

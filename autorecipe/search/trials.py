@@ -299,6 +299,7 @@ def run_together(
     *,
     at_rung: Callable[[Mapping[int, Reading]], Collection[int]] = lambda readings: (),
     deadline: float = math.inf,
+    at_most: float = math.inf,
     further: float = 1.0,
 ) -> list[Outcome]:
     """`run_cohort`, or `run_recipe` for one recipe, or for each where they do not fit in memory together.
@@ -310,6 +311,7 @@ def run_together(
         score_rows: as for `run_cohort`.
         at_rung: as for `run_cohort`; a rung that a member has been read at is not told again.
         deadline: seconds after which a run alone is given up; a cohort has more by its members.
+        at_most: seconds that a run, or the cohort, may take at most, however many members it has.
         further: time that each further member adds to a step, over that of a step alone.
     """
     told: set[tuple[int, int]] = set()
@@ -319,7 +321,7 @@ def run_together(
         return at_rung(readings)
 
     if len(recipes) > 1 and shape_key(recipes[0]) not in bench.no_cohort:
-        longer = deadline * alone_to_group(len(recipes), further)
+        longer = min(at_most, deadline * alone_to_group(len(recipes), further))
         try:
             return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
         except (NotStackable, OutOfMemory, MemoryError, RuntimeError) as error:
@@ -336,7 +338,7 @@ def run_together(
             train_rows[k],
             score_rows[k],
             at_rung=lambda reading: (k, reading.rung) not in told and bool(at_rung({k: reading})),
-            deadline=deadline,
+            deadline=min(deadline, at_most),
         )
 
     return [alone(k) for k in range(len(recipes))]

@@ -289,7 +289,9 @@ def _lr_range(
         fallback=fallback,
         keep_going=bench.stop,
     )
-    bench.state.spent_epochs += (each * seeds + len(found.race_lrs) * race_seeds * RACE_STEPS) / bench.steps_per_epoch
+    bench.state.spent_epochs += (
+        each * seeds + (0 if found.flat else RACERS * race_seeds * RACE_STEPS)
+    ) / bench.steps_per_epoch
     return found
 
 
@@ -341,7 +343,11 @@ def _at_once(
             return Choice(1, 1.0, f"one after another: {problem}")
         return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
     alone = numerics.step_seconds
-    return choose_members(recipe, bench.data, rows, bench.hardware, alone, share_seconds, bench.stop)
+    threads = 1 if bench.state.one_thread else None
+    choice = choose_members(recipe, bench.data, rows, bench.hardware, alone, share_seconds, bench.stop, threads)
+    if choice.members == 1 and bench.hardware.kind == "cpu":
+        use_threads(threads or numerics.threads)
+    return choice
 
 
 def use_shape(bench: Workbench, shape: Shape, members: int = 1) -> None:

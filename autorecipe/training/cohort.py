@@ -128,21 +128,29 @@ def start_cohort(
 
     Raises:
         NotStackable: a layer of the network has no stacked form.
+        OutOfMemory: the device's memory does not hold so many.
         ValueError: the recipes differ in more than members may.
     """
     if len({cohort_key(recipe) for recipe in recipes}) != 1:
         raise ValueError("the recipes of a cohort differ in more than its members may")
 
-    built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
-    models = [model.to(hardware.device) for model in built]
-    stack = Stack(models)
-    averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
-    optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
+    try:
+        built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
+        models = [model.to(hardware.device) for model in built]
+        stack = Stack(models)
+        averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
+        optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise OutOfMemory(str(error)) from error
+        raise
+    at = "cpu" if data.streamed else hardware.device
+    moved = {id(r): r.to(at) for r in rows}  # the same rows stay the same: their batches are made once
     weights = class_weights(data.info, recipes[0].regularization.class_weights)
     return Cohort(
         list(recipes),
         list(range(len(recipes))),
-        [r.to("cpu" if data.streamed else hardware.device) for r in rows],
+        [moved[id(r)] for r in rows],
         stack,
         averaged,
         optimizer,
@@ -278,7 +286,7 @@ class _Averaging:
         found = [average_weight(share, step) for share in self.shares]
         if not any(found):
             return
-        weights = torch.tensor(found, device=average.device)
+        weights = to_device(torch.tensor(found), average.device)
         average.lerp_(current, weights[:, None])
         for kept, now in zip(*self.buffers, strict=True):
             kept.lerp_(now, weights.view(-1, *(1,) * (now.ndim - 1)))

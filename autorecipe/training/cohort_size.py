@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from autorecipe.recipe import Recipe, replace
+from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, synchronize, use_threads
@@ -48,8 +49,9 @@ def choose_members(
     alone: float,
     most_seconds: float = math.inf,
     keep_going: Callable[[], object] = lambda: None,
+    threads: int | None = None,
 ) -> Choice:
-    """Time a few steps of cohorts, on all threads, and take what does most steps a second.
+    """Time a few steps of cohorts and take what does most steps a second.
 
     Args:
         recipe: of the shape, with its numerics.
@@ -59,10 +61,11 @@ def choose_members(
         alone: seconds of a step alone.
         most_seconds: a size is not timed where that might take longer.
         keep_going: called before each timing; raises to stop.
+        threads: that cohorts train with; None: all.
     """
     if alone > SLOW_STEP:
         return Choice(1, 1.0, f"one after another: a step of {alone * 1000:.0f} ms keeps the device busy")
-    use_threads(hardware.threads)
+    use_threads(threads or hardware.threads)
     long = replace(recipe, {"training.steps": 10**6})
     best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
     for members in SIZES:
@@ -78,6 +81,7 @@ def choose_members(
         except NotStackable as error:
             return Choice(1, 1.0, f"one after another: {error}")
         except OutOfMemory:
+            free_memory(hardware.device)
             break
         told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
         if each < FASTER * best[1]:

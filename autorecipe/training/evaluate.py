@@ -20,6 +20,7 @@ from autorecipe.results import DatasetInfo
 from autorecipe.training.hardware import autocast, to_layout
 from autorecipe.training.losses import poisson_deviance
 from autorecipe.training.metrics import of_chances, of_classes, of_values
+from autorecipe.training.stack import Stack
 
 EVAL_BATCH = 1000
 _CHANCES = (
@@ -85,7 +86,7 @@ def predict(
     outputs = []
     count = len(inputs[0]) if rows is None else len(rows)
     with torch.inference_mode(), autocast(device, recipe.training.precision):
-        size = -(-EVAL_BATCH // getattr(model, "members", 1))
+        size = -(-EVAL_BATCH // (model.members if isinstance(model, Stack) else 1))
         for start in range(0, count, size):
             keep_going()
             stop = start + size

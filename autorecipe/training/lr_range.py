@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from autorecipe.data.batches import batch_rows
-from autorecipe.recipe import Recipe, replace
+from autorecipe.recipe import FinishSection, Recipe, replace
 from autorecipe.results import LRRange
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.cohort import Cohort, start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
 from autorecipe.training.hardware import Hardware
 from autorecipe.training.loop import OutOfMemory, out_of_memory, start_session, step_loss
@@ -45,12 +45,14 @@ def sweep(
 ) -> tuple[list[float], list[float]]:
     """One run with a rising learning rate: rates and raw losses, cut at divergence.
 
-    `order_seed` is that of the batches; None: the recipe's.
+    `order_seed` is that of the batches and their augmentation; None: the recipe's.
     """
     session = start_session(replace(recipe, {"regularization.averaging": 0.0}), data, hardware)
     session.model.train()
     order_seed = recipe.training.seed if order_seed is None else order_seed
-    batches = batch_rows(rows.to(data.targets.device), recipe.training.batch_size, order_seed)
+    session.recipe = replace(session.recipe, {"training.seed": order_seed})  # augmentation's too
+    rows = rows.to("cpu" if data.streamed else data.targets.device)
+    batches = batch_rows(rows, recipe.training.batch_size, order_seed)
     low, high = LOWEST[recipe.optimizer.name], HIGHEST[recipe.optimizer.name]
     lrs, losses = [], []
     smooth = 0.0
@@ -128,12 +130,15 @@ def sweep_together(
     recipes = [replace(recipe, {**changes, "training.seed": recipe.training.seed + k}) for k in range(seeds)]
     cohort = start_cohort(recipes, data, [rows] * seeds, hardware, order_seed=recipe.training.seed)
     losses: list[list[float]] = [[] for _ in range(seeds)]
+    averages = np.zeros(seeds)
     for look in train_cohort(cohort, data, looks=range(1, steps + 1), factors=lrs, keep_going=keep_going):
         if len(look.train_losses) < seeds:
             break
         for kept, value in zip(losses, look.train_losses, strict=True):
             kept.append(value)
-        if any(smoothed(kept)[-1] > DIVERGED * kept[0] for kept in losses):
+        averages = SMOOTHING * averages + (1 - SMOOTHING) * np.array(look.train_losses)
+        debiased = averages / (1 - SMOOTHING ** len(losses[0]))
+        if any(now > DIVERGED * kept[0] for now, kept in zip(debiased, losses, strict=True)):
             break
     return lrs[: len(losses[0])], losses
 
@@ -158,8 +163,9 @@ RACERS = BELOW + 1 + ABOVE
 RACE_SEEDS = 4
 RACE_EXAMPLES = 2000
 """Training examples on which the racers' losses are read."""
-TOLERANCE = 0.3
-"""Losses whose logarithms differ by this are nearly as good: after so few steps they have far to go."""
+TOLERANCE, OF_FALL = 0.3, 0.25
+"""Losses whose logarithms differ by this are nearly as good, for after so few steps they have far to go; but it is not
+more than this share of what the best run has learned."""
 
 
 def race(
@@ -188,7 +194,7 @@ def race(
         keep_going: called before each step; raises to stop.
 
     Returns:
-        What was measured; None if all runs diverged.
+        What was measured; None if each rate diverged with some seed.
 
     Raises:
         NotStackable: a layer of the network has no stacked form.
@@ -202,26 +208,35 @@ def race(
         for lr in lrs
         for k in range(seeds)
     ]
+    read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
     cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware)
+    before = float(np.mean(list(_losses_of(cohort, data, read, keep_going).values())))
     for _ in train_cohort(cohort, data, keep_going=keep_going):
         pass
     losses = np.full(len(recipes), np.inf)
     if cohort.numbers:
-        read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
-        try:
-            outputs = predict(cohort.readable, data.inputs, read, recipe, keep_going)
-        except (MemoryError, RuntimeError) as error:
-            if out_of_memory(error):
-                raise OutOfMemory(str(error)) from error
-            raise
-        targets = data.targets[read].cpu().numpy()
-        for k, number in enumerate(cohort.numbers):
-            value = float(loss_of_each(targets, outputs[:, k], data.info).mean())
+        for number, value in _losses_of(cohort, data, read, keep_going).items():
             losses[number] = value if math.isfinite(value) else np.inf
-    return judge_race(lrs, losses.reshape(RACERS, seeds))
+    return judge_race(lrs, losses.reshape(RACERS, seeds), before)
 
 
-def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
+def _losses_of(
+    cohort: Cohort, data: DeviceData, rows: torch.Tensor, keep_going: Callable[[], object]
+) -> dict[int, float]:
+    """Mean loss of each member on some examples, by its number."""
+    plain = replace(cohort.recipes[0], {"finish": FinishSection()})
+    try:
+        outputs = predict(cohort.readable, data.inputs, rows, plain, keep_going)
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise OutOfMemory(str(error)) from error
+        raise
+    targets = data.targets[rows.to(data.targets.device)].cpu().numpy()
+    each = (loss_of_each(targets, outputs[:, k], data.info).mean() for k in range(len(cohort.numbers)))
+    return dict(zip(cohort.numbers, map(float, each), strict=True))
+
+
+def judge_race(lrs: Sequence[float], losses: np.ndarray, before: float = math.inf) -> Race | None:
     """Where the loss is nearly as low as at the best rate; between two rates on a straight line in log lr and log loss.
 
     The lowest of these rates is suggested: longer runs want lower rates than short ones, and to the left of the best
@@ -230,6 +245,7 @@ def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
     Args:
         lrs: a geometric grid, rising [R].
         losses: of each rate and seed, infinite where it diverged [R, S].
+        before: the loss that all began with.
 
     Returns:
         None if each rate has diverged with some seed.
@@ -238,7 +254,8 @@ def judge_race(lrs: Sequence[float], losses: np.ndarray) -> Race | None:
     if not np.isfinite(means).any():
         return None
     best = int(means.argmin())
-    above = means - means[best] - TOLERANCE
+    learned = max(0.0, math.log(max(before, 1e-12)) - means[best])
+    above = means - means[best] - min(TOLERANCE, OF_FALL * learned)
 
     def crossing(step: int) -> float:
         k = best
@@ -311,7 +328,7 @@ def lr_range_test(
             free_memory(hardware.device)
         else:
             if raced is None:
-                reason = f"all runs around {around:.2g}, {source}, diverged"
+                reason = f"each rate around {around:.2g}, {source}, diverged with some seed"
                 return replace_record(told, suggestion=around / SPACING ** (BELOW + 1), reason=reason)
             within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest"
             return replace_record(

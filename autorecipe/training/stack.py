@@ -44,6 +44,8 @@ class Stack(nn.Module):
         super().__init__()
         if any(not p.requires_grad for m in models for p in m.parameters()):
             raise NotStackable("some of its parameters are frozen")
+        if len(list(models[0].parameters())) < len(list(models[0].named_parameters(remove_duplicate=False))):
+            raise NotStackable("some of its layers share their parameters")
         self.template = [copy.deepcopy(models[0])]  # in a list: it is no part of this module
         self.body = stacked(list(models))
         self.members = len(models)
@@ -70,8 +72,8 @@ class Stack(nn.Module):
         for module in self.body.modules():
             if isinstance(module, MemberDropout):
                 module.set_rates([module.rates[k] for k in positions])
-            elif hasattr(module, "members"):
-                module.members = self.members  # type: ignore[assignment]
+            elif isinstance(module, (_Stacked, _Flatten, _TableInput)):
+                module.members = self.members
             if isinstance(module, _Stacked):
                 for name, buffer in list(module.named_buffers(recurse=False)):
                     setattr(module, name, buffer[at])
@@ -107,7 +109,7 @@ class Stack(nn.Module):
         """Which members drop the same features: those with the same number, from 0."""
         for module in self.body.modules():
             if isinstance(module, MemberDropout):
-                module.streams = list(streams)
+                module.set_streams(streams)
 
     def buffers_of_members(self) -> list[Tensor]:
         """Floating-point buffers that differ between members, [K, ...] each."""
@@ -348,14 +350,18 @@ class MemberDropout(nn.Module):
         counts = [layers.dropped_bytes(rate) for rate in (rates if len(set(rates)) > 1 else rates[:1])]
         self.factors = torch.tensor([[0.0] * n + [256 / (256 - n)] * (256 - n) for n in counts])
         """[K, 256]: factor of a feature by its byte; [1, 256] if all members have one rate."""
-        self.streams = [0] * len(self.rates)
-        """Which random numbers each member has, from 0."""
+        self.set_streams([0] * len(self.rates))
+
+    def set_streams(self, streams: Sequence[int]) -> None:
+        """Take these random numbers, one a member, counted from 0."""
+        self.num_streams = max(streams) + 1
+        self.streams = torch.tensor(streams)
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero features at each member's rate and scale the others, in training mode."""
         if not self.training or not any(self.rates):
             return x
-        members, streams = len(self.rates), max(self.streams) + 1
+        members, streams = len(self.rates), self.num_streams
         maps = x.ndim >= 4  # [B, K*C, H, W] or [B, K, C, H, W], else [K, B, F]
         one = torch.unflatten(x, 1, (members, -1))[:, 0] if x.ndim == 4 else x[:, 0] if maps else x[0]
         shape = torch.Size((streams, *one.shape))
@@ -363,12 +369,12 @@ class MemberDropout(nn.Module):
             drawn = layers.random_bytes(shape)
         else:
             drawn = torch.randint(0, 256, shape, dtype=torch.uint8, device=x.device)
-            self.factors = self.factors.to(x.device)
+            self.factors, self.streams = self.factors.to(x.device), self.streams.to(x.device)
         table = self.factors.to(x.dtype)
         if streams == 1:
             factors = table.index_select(1, drawn.flatten().int())
         else:
-            factors = table.expand(members, -1).gather(1, drawn.flatten(1)[self.streams].long())
+            factors = table.expand(members, -1).gather(1, drawn.flatten(1).index_select(0, self.streams).long())
         factors = torch.unflatten(factors, 1, one.shape)
         if maps:
             factors = factors.expand(members, *one.shape).transpose(0, 1).reshape(x.shape)
