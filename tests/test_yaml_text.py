@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,13 @@ def test_a_space_is_read_or_refused(modality: str, tmp_path_factory: pytest.Temp
         assert space.modality == modality
 
     read()
+
+
+def test_nesting_that_is_too_deep_is_refused(tmp_path):
+    """In a process of its own: YAML's loader in C ends it."""
+    code = (
+        "from autorecipe.errors import InputError\nfrom autorecipe.yaml_text import read_yaml\n"
+        "try:\n    read_yaml('[' * 100_000, 'deep.yaml')\nexcept InputError as error:\n    print(error)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "deep.yaml" in found.stdout

@@ -55,6 +55,7 @@ SUMMARY = {
     "recipe_digest",
     "data_digest",
     "environment",
+    "hardware",
     "budget",
     "test_reads",
 }

@@ -1,5 +1,7 @@
 """Trials and decision runs of one shape train at once; what is told of each is as if it had trained alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ from autorecipe.search.trials import (
     run_together,
     seed_runs,
 )
+from autorecipe.search.tried import Tried
 from autorecipe.search.workbench import State
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import OutOfMemory
@@ -246,3 +249,15 @@ def test_a_cohort_that_was_interrupted_is_asked_for_again(searched, resumed, mon
     whole = searched("whole", budget="60epochs", max_width=64, max_depth=3)
     assert len(decision["trials"]) == len(read_json(whole.run.decisions)[0]["trials"])
     assert len(decision["candidates"]) >= 2
+
+
+@pytest.mark.parametrize(("left", "fits"), [(100.0, 8), (35.0, 6), (15.0, 1), (14.0, 0)])
+def test_as_many_trials_train_as_there_is_time_for(left, fits):
+    """Shares of 10 s, the finish kept free, and 0.4 of a share for each further member."""
+    bench = SimpleNamespace(budget=SimpleNamespace(timed=True), clock=SimpleNamespace(left=lambda: left))
+    asked, part = (
+        SimpleNamespace(finish=5.0, share=10.0),
+        [SimpleNamespace(shape=SimpleNamespace(further_member=0.4))] * 8,
+    )
+    assert question._how_many_fit(bench, asked, part, Tried(values={0: (0.5, 1.0)})) == fits
+    assert question._how_many_fit(bench, asked, part, Tried()) == 8

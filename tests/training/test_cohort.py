@@ -1,5 +1,6 @@
 """A member of a cohort is its recipe trained alone."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from autorecipe import networks
 from autorecipe.networks import Family, family, layers
 from autorecipe.recipe import NetworkSection, replace
+from autorecipe.training import cohort as cohort_module
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import predict
 from autorecipe.training.loop import OutOfMemory, start_session, train
@@ -144,7 +146,7 @@ def test_members_of_other_seeds_drop_other_features():
     from autorecipe.training.stack import MemberDropout
 
     dropout = MemberDropout([0.5, 0.5, 0.5]).train()
-    dropout.streams = [0, 1, 0]
+    dropout.set_streams([0, 1, 0])
     for shape in ((3, 20, 30), (20, 3 * 4, 5, 5)):
         out = dropout(torch.ones(shape))
         first, second, third = out if len(shape) == 3 else out.unflatten(1, (3, 4)).transpose(0, 1)
@@ -371,3 +373,30 @@ def test_losses_of_members_are_the_losses(datasets, name, smoothing, strength, o
         wanted = loss_function(outputs[:, k], targets[k] if own else targets, info, smoothing[k], weights)
         assert float(found[k]) == pytest.approx(float(wanted), rel=1e-5)
     assert math.isfinite(float(found.sum()))
+
+
+def test_memory_that_is_used_up_while_a_cohort_is_built(iris, monkeypatch):
+    def full(*args):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(cohort_module, "MemberOptimizer", full)
+    with pytest.raises(OutOfMemory, match="99 bytes"):
+        start_cohort([recipe_for(iris)] * 2, on_cpu(iris), [rows_of(iris)] * 2, CPU)
+
+
+def test_layers_that_share_parameters_are_not_stacked():
+    def network():
+        layer = nn.Linear(3, 3)
+        return nn.Sequential(layer, nn.ReLU(), layer)
+
+    assert "share" in why_not([network(), network()])
+
+
+def test_rows_that_are_the_same_make_their_batches_once(digits):
+    data = on_cpu(digits)
+    streamed = dataclasses.replace(data, streamed=True)
+    rows = rows_of(digits)
+    cohort = start_cohort([recipe_for(digits)] * 3, streamed, [rows] * 3, CPU)
+    feed = cohort_module._Feed(cohort, streamed)
+    assert feed.order_of == [0, 0, 0]
+    assert len(feed.sources) == 1

@@ -179,6 +179,15 @@ def test_the_lowest_rate_nearly_as_good_lies_between_two_that_were_raced():
     assert found.high == pytest.approx(GRID[3] * 2 ** (0.1 / 2.8))
 
 
+def test_a_weak_signal_has_a_narrow_tolerance():
+    """Of a fall of 0.2 in log loss a quarter is nearly as good, not all of it."""
+    losses = np.exp([[-0.02], [-0.1], [-0.2], [-0.16], [0.0]]) * np.ones(2)
+    found = judge_race(GRID, losses, before=1.0)
+    assert found.low == pytest.approx(GRID[2] * 0.5**0.5)
+    assert GRID[3] < found.high < GRID[4]
+    assert judge_race(GRID, losses).low == GRID[0]
+
+
 def test_rates_that_are_all_as_good_are_all_in_the_interval():
     found = judge_race(GRID, np.ones((5, 2)))
     assert (found.low, found.high) == (GRID[0], GRID[-1])
