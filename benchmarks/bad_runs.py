@@ -92,6 +92,8 @@ def options() -> list[Case]:
         ("steps-few", "a range test of 3 steps", "lr-find data.csv --steps 3", "--steps"),
         ("seeds-none", "a range test without a sweep", "lr-find data.csv --seeds 0", "--seeds"),
         ("lr-find-device", "a range test on a device that is none", "lr-find data.csv --device tpu", "tpu"),
+        ("plot-kind", "a plot of a kind that there is not", "lr-find data.csv --plot lr.xlsx", ".xlsx"),
+        ("plot-table", "a plot in place of the data", "lr-find data.csv --plot data.csv", ".csv"),
         ("cache-option", "an option that the cache lacks", "cache --clean", "--clean"),
         ("port", "a port that is none", "dashboard run --port 99999", "--port"),
         ("port-word", "a port in words", "dashboard run --port http", "--port"),

@@ -75,7 +75,8 @@ def choose_members(
         keep_going()
         try:
             cohort = start_cohort([long] * members, data, [rows] * members, hardware)
-            each = _step_seconds(train_cohort(cohort, data, looks=range(64)), hardware) / members
+            steps = train_cohort(cohort, data, looks=range(64))
+            each = _step_seconds(steps, hardware, members * best[1]) / members
         except StopIteration:  # all have diverged
             break
         except NotStackable as error:
@@ -95,8 +96,11 @@ def choose_members(
     return Choice(members, max(0.0, members * each / alone - 1) / (members - 1), f"{members} at once: {timings}")
 
 
-def _step_seconds(steps: Iterator[object], hardware: Hardware) -> float:
-    """Seconds of a step: the least of a few samples, for another process may have held one of them up."""
+def _step_seconds(steps: Iterator[object], hardware: Hardware, worth: float) -> float:
+    """Seconds of a step: the least of a few samples, for another process may have held one of them up.
+
+    A first sample above what makes it `worth` knowing is enough: large networks would be timed for seconds.
+    """
     next(steps)
     samples = []
     for _ in range(3):
@@ -106,4 +110,6 @@ def _step_seconds(steps: Iterator[object], hardware: Hardware) -> float:
             next(steps)
         synchronize(hardware.device)
         samples.append((time.perf_counter() - begin) / 2)
+        if samples[0] > worth:
+            break
     return min(samples)
