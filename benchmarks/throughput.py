@@ -5,8 +5,8 @@
     python benchmarks/throughput.py --table                     stored results -> docs/performance.md
 
 A trial is a recipe built, trained for its steps and scored on val; the trials of a case differ in learning rate,
-weight decay, dropout and label smoothing.  Both ways take turns, in one process; a ratio is that of one turn.  The
-probe's own time counts for the cohort, once for all its trials, as in a search.
+weight decay, dropout and label smoothing.  Both ways take turns, each first in every other; a ratio is that of a turn.
+The probe's own time counts for the cohort, once for all its trials, as in a search.
 
 Data: scikit-learn's digits, as a table of 64 numbers for the perceptrons and as images for the convnets.
 
@@ -28,7 +28,7 @@ from common import HERE, Store, finish, machine, open_store, options, say, write
 from sklearn.datasets import load_digits
 
 from autorecipe.data import Dataset, ReadOptions, load_dataset
-from autorecipe.networks import family
+from autorecipe.networks import build, family, num_params
 from autorecipe.recipe import Block, NetworkSection, Recipe, replace
 from autorecipe.search.space import data_fields
 from autorecipe.training.cohort import start_cohort, train_cohort
@@ -112,7 +112,8 @@ def together(
     """Scores of trials in cohorts as large as the probe says, and how large that is."""
     rows, val = (torch.from_numpy(getattr(dataset.splits, name)) for name in ("train", "val"))
     targets = dataset.targets.numpy()[dataset.splits.val]
-    choice = choose_members(recipes[0], data, rows, hardware, step.step_seconds)
+    params = num_params(build(recipes[0].network, recipes[0].regularization, dataset.info, 0))
+    choice = choose_members(recipes[0], data, rows, hardware, step.step_seconds, params)
     if choice.members == 1:
         use_threads(step.threads)
         return alone(recipes, dataset, data, hardware), 1
@@ -148,16 +149,19 @@ def measure(case: str, repeats: int) -> dict[str, Any]:
     recipes = recipes_of(case, dataset)
     step = threads_alone(recipes[0], dataset, data, hardware)
     ratios, seconds = [], []
-    for _ in range(repeats):
-        use_threads(step.threads)
-        begin = time.perf_counter()
-        one = alone(recipes, dataset, data, hardware)
-        middle = time.perf_counter()
-        many, members = together(recipes, dataset, data, hardware, step)
-        end = time.perf_counter()
-        ratios.append((middle - begin) / (end - middle))
-        seconds.append([round(middle - begin, 3), round(end - middle, 3)])
-        say(f"{case}: {middle - begin:.2f} s, in cohorts of {members} {end - middle:.2f} s: {ratios[-1]:.2f}")
+    for turn in range(repeats):
+        took = {}
+        for way in ("alone", "cohort") if turn % 2 == 0 else ("cohort", "alone"):
+            use_threads(step.threads)
+            begin = time.perf_counter()
+            if way == "alone":
+                one = alone(recipes, dataset, data, hardware)
+            else:
+                many, members = together(recipes, dataset, data, hardware, step)
+            took[way] = time.perf_counter() - begin
+        ratios.append(took["alone"] / took["cohort"])
+        seconds.append([round(took["alone"], 3), round(took["cohort"], 3)])
+        say(f"{case}: {took['alone']:.2f} s, in cohorts of {members} {took['cohort']:.2f} s: {ratios[-1]:.2f}")
     return {
         "speedup": statistics.median(ratios),
         "spread": [min(ratios), max(ratios)],
@@ -209,6 +213,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)"
     )
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="turns of each case (default 3)")
+    parser.add_argument("--repeats", type=int, default=4, metavar="N", help="turns of each case (default 4)")
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

@@ -344,7 +344,7 @@ def _at_once(
         return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
     alone = numerics.step_seconds
     threads = 1 if bench.state.one_thread else None
-    choice = choose_members(recipe, bench.data, rows, bench.hardware, alone, share_seconds, bench.stop, threads)
+    choice = choose_members(recipe, bench.data, rows, bench.hardware, alone, params, share_seconds, bench.stop, threads)
     if choice.members == 1 and bench.hardware.kind == "cpu":
         use_threads(threads or numerics.threads)
     return choice

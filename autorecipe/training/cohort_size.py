@@ -24,6 +24,9 @@ TIMED_STEPS = 7
 SLOW_STEP = 0.03
 """Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
 
+MANY_PARAMS = 400_000
+"""On a CPU nothing is gained by a cohort of larger networks, and it takes a second to build."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -47,6 +50,7 @@ def choose_members(
     rows: Tensor,
     hardware: Hardware,
     alone: float,
+    params: int,
     most_seconds: float = math.inf,
     keep_going: Callable[[], object] = lambda: None,
     threads: int | None = None,
@@ -59,12 +63,15 @@ def choose_members(
         rows: examples to train on.
         hardware: the device.
         alone: seconds of a step alone.
+        params: parameters of the network.
         most_seconds: a size is not timed where that might take longer.
         keep_going: called before each timing; raises to stop.
         threads: that cohorts train with; None: all.
     """
     if alone > SLOW_STEP:
         return Choice(1, 1.0, f"one after another: a step of {alone * 1000:.0f} ms keeps the device busy")
+    if hardware.kind == "cpu" and params > MANY_PARAMS:
+        return Choice(1, 1.0, f"one after another: {params:,} parameters keep the processor busy")
     use_threads(threads or hardware.threads)
     long = replace(recipe, {"training.steps": 10**6})
     best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
