@@ -156,7 +156,7 @@ def lr_find(
     ] = 4,
     race_steps: Annotated[
         int,
-        typer.Option(min=0, help="Steps of each of the 15 short runs that race around the steepest point; 0: no race."),
+        typer.Option(min=0, help="Steps of each short run of the race around the steepest point; 0: no race."),
     ] = 60,
     plot: Annotated[
         Path | None,

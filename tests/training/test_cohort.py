@@ -4,12 +4,14 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from helpers import CPU, on_cpu, recipe_for, rows_of
+from helpers import CPU, on_cpu, recipe_for, rows_of, small_digits
 from torch import nn
 
 from autorecipe import networks
+from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import Family, family, layers
 from autorecipe.recipe import NetworkSection, replace
 from autorecipe.training import cohort as cohort_module
@@ -79,6 +81,37 @@ def test_a_member_is_its_recipe_trained_alone(datasets, name, optimizer, one_thr
         session, one = alone(dataset, recipe)
         assert [look.train_losses[k] for look in looks] == pytest.approx([x.train_loss for x in one], rel=2e-3)
         assert [look.lrs[k] for look in looks] == pytest.approx([x.lr for x in one])
+        assert_same(cohort.member(k), session.readable)
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Data sets of the other targets: three labels of images and of a table, and counts."""
+    images, classes = small_digits()
+    table = pd.DataFrame(images.reshape(len(images), -1)).add_prefix("pixel ")
+    labels = np.stack([classes % 2, classes > 4, classes % 3 == 0], 1).astype(int)
+    counts = np.random.default_rng(0).poisson(np.where(classes > 4, 9.0, 0.7)).astype(float)
+    several = ReadOptions(task="multilabel")
+    return {
+        "labels of images": load_dataset((images, labels), several),
+        "labels of a table": load_dataset((table, labels), several),
+        "counts": load_dataset((table, counts), ReadOptions(task="regression", metric="mean_poisson_deviance")),
+    }
+
+
+@pytest.mark.parametrize("name", ["labels of images", "labels of a table", "counts"])
+@pytest.mark.parametrize("weights", [0.0, 1.0])
+def test_a_member_of_other_targets_is_its_recipe_trained_alone(labelled, name, weights, one_thread):
+    dataset = labelled[name]
+    assert dataset.info.task == "multilabel" or dataset.info.target_scale.link == "exp"
+    base = recipe_for(dataset, **{"training.steps": STEPS, "regularization.class_weights": weights})
+    recipes = [replace(base, own) for own in (IMAGE_MEMBERS if dataset.info.modality == "image" else MEMBERS)]
+    if dataset.info.task == "regression":
+        recipes = [replace(r, {"regularization.label_smoothing": 0.0}) for r in recipes]
+    cohort, looks = together(dataset, recipes)
+    for k, recipe in enumerate(recipes):
+        session, one = alone(dataset, recipe)
+        assert [look.train_losses[k] for look in looks] == pytest.approx([x.train_loss for x in one], rel=2e-3)
         assert_same(cohort.member(k), session.readable)
 
 

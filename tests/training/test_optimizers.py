@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from autorecipe.recipe import OptimizerSection
-from autorecipe.training.optimizers import build_optimizer, set_lr
+from autorecipe.training.optimizers import MemberOptimizer, build_optimizer, set_lr
 
 
 def network():
@@ -62,3 +62,36 @@ def test_set_lr_reaches_every_group():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match="lion"):
         build_optimizer(OptimizerSection("lion"), network(), fused=False)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("beta1", [0.9, 0.0])
+def test_members_are_updated_as_torch_updates_them(name, beta1):
+    """Each with its rate, its decay (so strong that it shows) and its clipping; then one of them leaves."""
+    torch.manual_seed(0)
+    sections = [
+        OptimizerSection(name, 0.01, weight_decay=3.0, beta1=beta1),
+        OptimizerSection(name, 0.05, weight_decay=0.0, beta1=beta1, clip_norm=0.5),
+        OptimizerSection(name, 0.02, weight_decay=1.0, beta1=beta1, clip_norm=100.0),
+    ]
+    models = [nn.Linear(3, 2) for _ in sections]
+    alone = [build_optimizer(section, model, fused=False) for section, model in zip(sections, models, strict=True)]
+    matrix = torch.stack([nn.utils.parameters_to_vector(model.parameters()).detach() for model in models])
+    together = MemberOptimizer(sections, matrix, num_decayed=6)
+    members = [0, 1, 2]
+    for step in range(12):
+        if step == 6:
+            members = [0, 2]
+            matrix = matrix[members]
+            together.keep(torch.tensor(members), matrix)
+        gradients = [(torch.randn(2, 3), torch.randn(2)) for _ in members]
+        for k, own in zip(members, gradients, strict=True):
+            for p, gradient in zip(models[k].parameters(), own, strict=True):
+                p.grad = gradient.clone()
+            if sections[k].clip_norm:
+                nn.utils.clip_grad_norm_(models[k].parameters(), sections[k].clip_norm)
+            alone[k].step()
+        parts = [torch.stack([own[i] for own in gradients]) for i in range(2)]
+        together.step(parts, torch.tensor([[sections[k].lr] for k in members]))
+        wanted = torch.stack([nn.utils.parameters_to_vector(models[k].parameters()).detach() for k in members])
+        torch.testing.assert_close(matrix, wanted, rtol=1e-4, atol=1e-6)
