@@ -158,7 +158,7 @@ class LRRange:
     rules: Mapping[str, float] = field(default_factory=dict)
     """What each rule reads off the median curve."""
     interval: tuple[float, float] | None = None
-    """Learning rates that are nearly as good as the best of a race; None: there was none."""
+    """Learning rates that are nearly as good as the best of a race, as far as it went; None: there was none."""
     race_lrs: tuple[float, ...] = ()
     race_losses: tuple[float, ...] = ()
     """Mean loss of the race's runs at each of its rates; infinite where one diverged."""

@@ -81,6 +81,9 @@ def plot_lr_range(found: LRRange, network: str, path: Path) -> None:
             axes.axvline(lr, color=GREY, linestyle=style, linewidth=0.9, label=f"{rule}: {lr:.2g}")
         axes.axvline(found.suggestion, color=ORANGE, linewidth=1.8, label=f"suggestion: {found.suggestion:.2g}")
         axes.set_xscale("log")
+        shown = [*found.lowest, *found.losses, *found.race_losses]
+        if shown and min(shown) > 0 and min(found.race_losses, default=1.0) < 0.1 * max(found.losses):
+            axes.set_yscale("log")  # rates are as good as their losses' logarithms are near
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
         axes.set_title(f"{network}: learning rate {found.suggestion:.3g}", fontsize=11, loc="left")

@@ -330,7 +330,8 @@ def lr_range_test(
             if raced is None:
                 reason = f"each rate around {around:.2g}, {source}, diverged with some seed"
                 return replace_record(told, suggestion=around / SPACING ** (BELOW + 1), reason=reason)
-            within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest"
+            end = " that was raced" if raced.high == raced.lrs[-1] else ""
+            within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest{end}"
             return replace_record(
                 told,
                 suggestion=raced.low,
