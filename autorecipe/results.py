@@ -162,6 +162,8 @@ class LRRange:
     race_lrs: tuple[float, ...] = ()
     race_losses: tuple[float, ...] = ()
     """Mean loss of the race's runs at each of its rates; infinite where one diverged."""
+    steps: int = 0
+    """Training steps of all its runs."""
 
 
 @dataclass(frozen=True)

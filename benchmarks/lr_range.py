@@ -40,12 +40,14 @@ from torch import Tensor, nn
 from autorecipe.data import Dataset, ReadOptions, load_dataset
 from autorecipe.networks import build, family
 from autorecipe.recipe import Block, Recipe, replace
+from autorecipe.results import LRRange
 from autorecipe.search.space import data_fields
 from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, loss_of_each, on_device, predict
 from autorecipe.training.hardware import Hardware, find_hardware
 from autorecipe.training.losses import loss_function
-from autorecipe.training.lr_range import RACE_SEEDS, RACERS, lr_range_test
+from autorecipe.training.lr_race import RACE_SEEDS
+from autorecipe.training.lr_range import lr_range_test
 
 NAME = "lr_range"
 DOC = HERE.parent / "docs" / "performance.md"
@@ -67,6 +69,7 @@ PEER_STEPS = 100
 """Both peers' own number of steps."""
 WORST = 3.0
 """Log ratio that a diverged run counts as."""
+OURS = "autorecipe"
 MUST = 0.5
 
 
@@ -124,13 +127,12 @@ def regret(lr: float, losses: np.ndarray) -> float:
 # Who suggests: each returns one rate for a seed and a number of runs
 
 
-def ours(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware, seed: int) -> float:
+def ours(recipe: Recipe, data: DeviceData, rows: Tensor, hardware: Hardware, seed: int) -> LRRange:
     """The sweeps and the race of a search."""
     seeded = replace(recipe, {"training.seed": 1000 * (seed + 1)})
-    found = lr_range_test(
+    return lr_range_test(
         seeded, data, rows, hardware, steps=SWEEP_STEPS, seeds=SWEEPS, race_steps=RACE_STEPS, fallback=None
     )
-    return found.suggestion
 
 
 def loader_of(recipe: Recipe, data: DeviceData, rows: Tensor, seed: int) -> Any:
@@ -222,10 +224,13 @@ def measure(case: str, seeds: int) -> dict[str, Any]:
     losses = grid(recipe, dataset, data, hardware)
     best = float(GRID[int(losses.argmin())])
     say(f"{case}: grid done, best rate {best:.2g}")
-    runs = SWEEPS + RACERS * RACE_SEEDS
     suggested: dict[str, list[float]] = {}
+    steps: dict[str, list[int]] = {}
     for seed in range(seeds):
-        suggested.setdefault("autorecipe", []).append(ours(recipe, data, rows, hardware, seed))
+        found = ours(recipe, data, rows, hardware, seed)
+        suggested.setdefault(OURS, []).append(found.suggestion)
+        steps.setdefault(OURS, []).append(found.steps)
+        runs = SWEEPS + len(found.race_lrs) * RACE_SEEDS
         singles: dict[str, list[float]] = {}
         for run in range(runs):
             for peer in (fastai_rates, finder_rates):
@@ -233,7 +238,9 @@ def measure(case: str, seeds: int) -> dict[str, Any]:
                     singles.setdefault(name, []).append(lr)
         for name, lrs in singles.items():
             suggested.setdefault(name, []).append(lrs[0])
-            suggested.setdefault(f"{name}, median of {runs}", []).append(statistics.median(lrs))
+            suggested.setdefault(f"{name}, as many runs", []).append(statistics.median(lrs))
+            steps.setdefault(name, []).append(PEER_STEPS)
+            steps.setdefault(f"{name}, as many runs", []).append(PEER_STEPS * runs)
         say(f"{case} seed {seed}: " + ", ".join(f"{name} {lrs[-1]:.2g}" for name, lrs in suggested.items()))
     return {
         "best": best,
@@ -241,35 +248,27 @@ def measure(case: str, seeds: int) -> dict[str, Any]:
         "suggested": suggested,
         "regret": {name: statistics.mean(regret(lr, losses) for lr in lrs) for name, lrs in suggested.items()},
         "spread": {name: float(np.std(np.log10(lrs), ddof=1)) for name, lrs in suggested.items()},
-        "steps": {name: steps_of(name, runs) for name in suggested},
+        "steps": {name: statistics.mean(counts) for name, counts in steps.items()},
     }
-
-
-def steps_of(name: str, runs: int) -> int:
-    """Steps that a suggestion costs."""
-    if name == "autorecipe":
-        return SWEEPS * SWEEP_STEPS + RACERS * RACE_SEEDS * RACE_STEPS
-    return PEER_STEPS * (runs if "median" in name else 1)
 
 
 def over_cases(rows: dict[str, dict[str, Any]], key: str) -> dict[str, float]:
     """Mean over the networks, of those who always had a suggestion."""
     names = set.intersection(*(set(row[key]) for row in rows.values()))
-    first: Callable[[str], tuple[bool, str]] = lambda name: (name != "autorecipe", name)  # noqa: E731
+    first: Callable[[str], tuple[bool, str]] = lambda name: (name != OURS, name)  # noqa: E731
     return {name: statistics.mean(row[key][name] for row in rows.values()) for name in sorted(names, key=first)}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The rows in Markdown."""
-    regrets, spreads = (over_cases(rows, key) for key in ("regret", "spread"))
-    steps = next(iter(rows.values()))["steps"]
+    regrets, spreads, steps = (over_cases(rows, key) for key in ("regret", "spread", "steps"))
     lines = [
         f"| rule | steps | mean regret | mean spread | {' | '.join(name.replace('_', ' ') for name in rows)} |",
         f"|---|---|---|---|{'---|' * len(rows)}",
     ]
     for name in regrets:
         each = " | ".join(f"{row['regret'][name]:.3f} ({row['spread'][name]:.2f})" for row in rows.values())
-        lines.append(f"| {name} | {steps[name]:,} | {regrets[name]:.3f} | {spreads[name]:.2f} | {each} |")
+        lines.append(f"| {name} | {steps[name]:,.0f} | {regrets[name]:.3f} | {spreads[name]:.2f} | {each} |")
     lines += ["", "Of each network the mean regret, and in brackets the spread."]
     return "\n".join([*lines, "", ", ".join(machine().values()) + "."])
 
@@ -284,8 +283,8 @@ def main(args: argparse.Namespace) -> None:
     ratios = {}
     for key in ("regret", "spread"):
         means = over_cases(rows, key)
-        peers = [value for name, value in means.items() if name != "autorecipe"]
-        ratios[f"{key}_ratio_to_best_peer"] = round(means["autorecipe"] / max(min(peers), 1e-9), 3)
+        peers = [value for name, value in means.items() if name != OURS]
+        ratios[f"{key}_ratio_to_best_peer"] = round(means[OURS] / max(min(peers), 1e-9), 3)
     judged = set(names) == set(CASES) and args.seeds >= 10
     reached = all(value <= MUST for value in ratios.values()) if judged else None
     means = {f"mean_{key}": over_cases(rows, key) for key in ("regret", "spread")}

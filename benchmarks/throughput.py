@@ -213,6 +213,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)} (default: all)"
     )
-    parser.add_argument("--repeats", type=int, default=4, metavar="N", help="turns of each case (default 4)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="turns of each case (default 5)")
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

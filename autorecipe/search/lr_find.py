@@ -14,7 +14,8 @@ from autorecipe.search.space import data_fields, load_space, starting_changes
 from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import on_device
 from autorecipe.training.hardware import find_hardware
-from autorecipe.training.lr_range import RACE_SEEDS, RACERS, lr_range_test
+from autorecipe.training.lr_race import RACE_SEEDS, RACERS
+from autorecipe.training.lr_range import lr_range_test
 
 
 def lr_find(
@@ -66,7 +67,7 @@ def lr_find(
         )
     data = on_device(dataset, hardware.device)
     rows = torch.from_numpy(np.ascontiguousarray(dataset.splits.train)).to(hardware.device)
-    raced = f", then {RACERS * RACE_SEEDS} runs of {race_steps}" if race_steps else ""
+    raced = f", then {RACERS * RACE_SEEDS} runs or more of {race_steps}" if race_steps else ""
     say("progress", what=f"{seeds} sweeps of {steps} steps{raced}", share=0.0)
     found = lr_range_test(
         chosen, data, rows, hardware, steps=steps, seeds=seeds, race_steps=race_steps, keep_going=stop

@@ -21,7 +21,7 @@ from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
 from autorecipe.training.evaluate import on_device, score
 from autorecipe.training.hardware import find_hardware, use_threads
-from autorecipe.training.lr_range import PRIOR
+from autorecipe.training.optimizers import PRIOR
 
 Say = Callable[..., None]
 Stop = Callable[[], None]

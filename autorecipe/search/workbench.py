@@ -3,6 +3,7 @@
 Also the facts of a network shape (learning rate, step time, numerics), measured once a shape.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ from autorecipe.training.cohort_size import Choice, alone_to_group, choose_membe
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
 from autorecipe.training.loop import Diverged, start_session, train
-from autorecipe.training.lr_range import PRIOR, RACE_SEEDS, RACERS, lr_range_test
+from autorecipe.training.lr_race import FURTHER, MOST_RACERS, RACE_SEEDS, RACERS
+from autorecipe.training.lr_range import lr_range_test
+from autorecipe.training.optimizers import PRIOR
 from autorecipe.training.stack import why_not
 
 RUNGS = (1 / 8, 1 / 4, 1 / 2)
@@ -272,10 +275,11 @@ def _lr_range(
         value = fallback or PRIOR[recipe.optimizer.name][recipe.data.modality]
         source = "carried over from the smaller network" if fallback else "the prior"
         return LRRange(value, f"no time for a range test: {source}", flat=True)
-    race_seeds = 0
+    race_seeds = race_rates = 0
     if together and not short:  # half of the share at most
-        fits = (n for n in (RACE_SEEDS, 2) if RACE_STEPS * alone_to_group(RACERS * n, choice.further) <= 0.5 * steps)
-        race_seeds = next(fits, 0)
+        sizes = [(n, m) for n in (RACE_SEEDS, 2) for m in range(MOST_RACERS, RACERS - 1, -FURTHER)]
+        fits = (size for size in sizes if RACE_STEPS * alone_to_group(math.prod(size), choice.further) <= 0.5 * steps)
+        race_seeds, race_rates = next(fits, (0, 0))
     found = lr_range_test(
         recipe,
         bench.data,
@@ -285,13 +289,12 @@ def _lr_range(
         seeds=seeds,
         race_steps=RACE_STEPS if race_seeds else 0,
         race_seeds=race_seeds,
+        race_rates=race_rates,
         together=together,
         fallback=fallback,
         keep_going=bench.stop,
     )
-    bench.state.spent_epochs += (
-        each * seeds + (0 if found.flat else RACERS * race_seeds * RACE_STEPS)
-    ) / bench.steps_per_epoch
+    bench.state.spent_epochs += found.steps / bench.steps_per_epoch
     return found
 
 

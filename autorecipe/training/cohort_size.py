@@ -21,6 +21,8 @@ FASTER = 0.9
 """A larger cohort is taken where a member's step takes less than this share of what it takes without."""
 MUCH_FASTER = 0.5
 TIMED_STEPS = 7
+FEWEST_SAMPLES, MOST_SAMPLES, SAMPLED_SECONDS = 3, 12, 0.05
+"""Samples of two steps are taken for so long: a quick network's are many, for they are easily held up."""
 SLOW_STEP = 0.03
 """Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
 
@@ -109,8 +111,8 @@ def _step_seconds(steps: Iterator[object], hardware: Hardware, worth: float) -> 
     A first sample above what makes it `worth` knowing is enough: large networks would be timed for seconds.
     """
     next(steps)
-    samples = []
-    for _ in range(3):
+    samples: list[float] = []
+    while len(samples) < FEWEST_SAMPLES or (len(samples) < MOST_SAMPLES and 2 * sum(samples) < SAMPLED_SECONDS):
         synchronize(hardware.device)
         begin = time.perf_counter()
         for _ in range(2):

@@ -6,8 +6,7 @@ median of several seeds on the same batches.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from dataclasses import replace as replace_record
 
 import numpy as np
@@ -15,20 +14,19 @@ import torch
 from torch import nn
 
 from autorecipe.data.batches import batch_rows
-from autorecipe.recipe import FinishSection, Recipe, replace
+from autorecipe.recipe import Recipe, replace
 from autorecipe.results import LRRange
 from autorecipe.training.checkpoint import free_memory
-from autorecipe.training.cohort import Cohort, start_cohort, train_cohort
-from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware
-from autorecipe.training.loop import OutOfMemory, out_of_memory, start_session, step_loss
-from autorecipe.training.optimizers import set_lr
+from autorecipe.training.loop import OutOfMemory, start_session, step_loss
+from autorecipe.training.lr_race import MOST_RACERS, RACE_SEEDS, race
+from autorecipe.training.optimizers import PRIOR, set_lr
 from autorecipe.training.stack import NotStackable
 
 LOWEST = {"adamw": 1e-5, "sgd": 1e-3}
 HIGHEST = {"adamw": 1.0, "sgd": 10.0}
-PRIOR = {"adamw": {"image": 3e-3, "table": 5e-3}, "sgd": {"image": 0.1, "table": 0.03}}
-"""Learning rates that worked on several data sets, for shapes whose curve says nothing."""
 SMOOTHING = 0.85
 DIVERGED = 1.5
 """The sweep ends when the smoothed loss is this many times its first value, or not finite."""
@@ -143,132 +141,6 @@ def sweep_together(
     return lrs[: len(losses[0])], losses
 
 
-@dataclass(frozen=True)
-class Race:
-    """Runs at constant learning rates."""
-
-    lrs: tuple[float, ...]
-    losses: tuple[tuple[float, ...], ...]
-    """Of each rate, each seed's loss after the cooldown; infinite where it diverged."""
-    low: float
-    high: float
-    """Between them rates are nearly as good as the best."""
-
-
-SPACING = 2.0
-"""Factor between neighbouring rates of a race."""
-BELOW, ABOVE = 3, 2
-"""Rates of a race below and above the one in its middle: what is looked for lies below rather than above."""
-RACERS = BELOW + 1 + ABOVE
-RACE_SEEDS = 4
-RACE_EXAMPLES = 2000
-"""Training examples on which the racers' losses are read."""
-TOLERANCE, OF_FALL = 0.3, 0.25
-"""Losses whose logarithms differ by this are nearly as good, for after so few steps they have far to go; but it is not
-more than this share of what the best run has learned."""
-
-
-def race(
-    recipe: Recipe,
-    data: DeviceData,
-    rows: torch.Tensor,
-    hardware: Hardware,
-    around: float,
-    steps: int,
-    seeds: int = RACE_SEEDS,
-    keep_going: Callable[[], object] = lambda: None,
-) -> Race | None:
-    """Short runs at learning rates around one, each with its cooldown, as one cohort.
-
-    The rates are powers of two times the optimizer's prior, so that another seed races the same ones.  All rates have
-    the same first weights and batches with a seed.
-
-    Args:
-        recipe: network, optimizer and schedule.
-        data: tensors on the device.
-        rows: examples to train on, and to read the loss on.
-        hardware: the device.
-        around: the rate in the middle, up to half a step.
-        steps: of each run.
-        seeds: runs of each rate.
-        keep_going: called before each step; raises to stop.
-
-    Returns:
-        What was measured; None if each rate diverged with some seed.
-
-    Raises:
-        NotStackable: a layer of the network has no stacked form.
-    """
-    anchor = PRIOR[recipe.optimizer.name][data.info.modality]
-    middle = round(math.log(around / anchor, SPACING))
-    lrs = tuple(anchor * SPACING ** (middle + k) for k in range(-BELOW, ABOVE + 1))
-    seed = recipe.training.seed
-    recipes = [
-        replace(recipe, {"optimizer.lr": lr, "training.steps": steps, "training.seed": seed + 1 + k})
-        for lr in lrs
-        for k in range(seeds)
-    ]
-    read = rows[:: max(1, -(-len(rows) // RACE_EXAMPLES))]
-    cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware)
-    before = float(np.mean(list(_losses_of(cohort, data, read, keep_going).values())))
-    for _ in train_cohort(cohort, data, keep_going=keep_going):
-        pass
-    losses = np.full(len(recipes), np.inf)
-    if cohort.numbers:
-        for number, value in _losses_of(cohort, data, read, keep_going).items():
-            losses[number] = value if math.isfinite(value) else np.inf
-    return judge_race(lrs, losses.reshape(RACERS, seeds), before)
-
-
-def _losses_of(
-    cohort: Cohort, data: DeviceData, rows: torch.Tensor, keep_going: Callable[[], object]
-) -> dict[int, float]:
-    """Mean loss of each member on some examples, by its number."""
-    plain = replace(cohort.recipes[0], {"finish": FinishSection()})
-    try:
-        outputs = predict(cohort.readable, data.inputs, rows, plain, keep_going)
-    except (MemoryError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise OutOfMemory(str(error)) from error
-        raise
-    targets = data.targets[rows.to(data.targets.device)].cpu().numpy()
-    each = (loss_of_each(targets, outputs[:, k], data.info).mean() for k in range(len(cohort.numbers)))
-    return dict(zip(cohort.numbers, map(float, each), strict=True))
-
-
-def judge_race(lrs: Sequence[float], losses: np.ndarray, before: float = math.inf) -> Race | None:
-    """Where the loss is nearly as low as at the best rate; between two rates on a straight line in log lr and log loss.
-
-    The lowest of these rates is suggested: longer runs want lower rates than short ones, and to the left of the best
-    the loss rises so steeply that another seed says the same.
-
-    Args:
-        lrs: a geometric grid, rising [R].
-        losses: of each rate and seed, infinite where it diverged [R, S].
-        before: the loss that all began with.
-
-    Returns:
-        None if each rate has diverged with some seed.
-    """
-    means = np.log(np.maximum(losses, 1e-12)).mean(1)
-    if not np.isfinite(means).any():
-        return None
-    best = int(means.argmin())
-    learned = max(0.0, math.log(max(before, 1e-12)) - means[best])
-    above = means - means[best] - min(TOLERANCE, OF_FALL * learned)
-
-    def crossing(step: int) -> float:
-        k = best
-        while 0 <= k + step < len(lrs) and above[k + step] <= 0:
-            k += step
-        if not 0 <= k + step < len(lrs) or not np.isfinite(above[k + step]):
-            return lrs[k]
-        share = -above[k] / (above[k + step] - above[k])
-        return float(lrs[k] * (lrs[k + step] / lrs[k]) ** share)
-
-    return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), crossing(-1), crossing(1))
-
-
 def lr_range_test(
     recipe: Recipe,
     data: DeviceData,
@@ -279,6 +151,7 @@ def lr_range_test(
     seeds: int = 4,
     race_steps: int = 0,
     race_seeds: int = RACE_SEEDS,
+    race_rates: int = MOST_RACERS,
     together: bool = True,
     fallback: float | None = None,
     keep_going: Callable[[], object] = lambda: None,
@@ -294,6 +167,7 @@ def lr_range_test(
         seeds: sweeps; the curve is their median.
         race_steps: steps of each run of a race around the steepest point; 0: none.
         race_seeds: runs of each of its rates.
+        race_rates: its rates at most.
         together: whether sweeps train as one program, where the network can be stacked; a race always does.
         fallback: the learning rate when the curve is flat: that of the smaller network, scaled.
         keep_going: called before each step; raises to stop.
@@ -312,6 +186,7 @@ def lr_range_test(
         lowest=tuple(curves.min(0).tolist()) if len(lrs) else (),
         highest=tuple(curves.max(0).tolist()) if len(lrs) else (),
         rules=rules_of(lrs, median),
+        steps=curves.size,
     )
     if found is not None:
         around, source = (
@@ -323,22 +198,26 @@ def lr_range_test(
         told = replace_record(told, flat=True)
     if race_steps and found is not None:
         try:
-            raced = race(recipe, data, rows, hardware, around, race_steps, race_seeds, keep_going)
+            raced = race(recipe, data, rows, hardware, around, race_steps, race_seeds, race_rates, keep_going)
         except (NotStackable, OutOfMemory):
             free_memory(hardware.device)
         else:
-            if raced is None:
-                reason = f"each rate around {around:.2g}, {source}, diverged with some seed"
-                return replace_record(told, suggestion=around / SPACING ** (BELOW + 1), reason=reason)
+            told = replace_record(
+                told,
+                suggestion=raced.low,
+                race_lrs=raced.lrs,
+                race_losses=tuple(float(np.mean(row)) for row in raced.losses),
+                steps=told.steps + race_steps * race_seeds * len(raced.lrs),
+            )
+            if raced.best is None:
+                reason = f"each rate from {raced.lrs[0]:.2g} to {raced.lrs[-1]:.2g} diverged with some seed"
+                return replace_record(told, reason=reason)
             end = " that was raced" if raced.high == raced.lrs[-1] else ""
             within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest{end}"
             return replace_record(
                 told,
-                suggestion=raced.low,
                 reason=f"a race of {race_steps} steps around {around:.2g}, {source}; {within}",
                 interval=(raced.low, raced.high),
-                race_lrs=raced.lrs,
-                race_losses=tuple(float(np.mean(row)) for row in raced.losses),
             )
     if told.flat:
         return replace_record(told, suggestion=around, reason=f"the curve is flat, no suggestion: {source}")
