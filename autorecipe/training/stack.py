@@ -65,7 +65,7 @@ class Stack(nn.Module):
             p.data = part.view(self.members, *p.shape[1:])
 
     def part(self) -> "Stack":
-        """Give each parameter memory of its own, as torch's fused optimizers want it; `keep` is not for such a stack."""
+        """Give each parameter memory of its own, as torch's fused optimizers want it; `keep` no longer works then."""
         for p in self.ordered:
             p.data = p.data.contiguous()
         self.matrix = self.matrix[:, :0]
