@@ -304,7 +304,7 @@ def run_stage(
                 break
             if asked == 0:
                 bench.say("stage", name=stage.name, asks=stage.asks, reason=reason)
-            answer = ask_question(bench, question, progress.earlier, decide.pool(progress.evidence))
+            answer = ask_question(bench, question, progress.earlier, progress.evidence)
             accept(bench, question, answer, progress)
             decision = answer.decision
         asked += 1
