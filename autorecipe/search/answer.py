@@ -17,6 +17,7 @@ from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.notes import answer_note
 from autorecipe.search.planner import FEW_VALUES, expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
+from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
 
@@ -118,6 +119,8 @@ def answer_question(
         num_params=measure_shape(bench, chosen, question.share).num_params,
     )
     _note(bench, question, study, decision)
+    if measured is not None:
+        forget_models(bench, chosen)
     return Answer(decision, chosen, other, recorded_result(bench, chosen), measured.evidence if measured else ())
 
 

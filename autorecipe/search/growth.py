@@ -28,9 +28,9 @@ from autorecipe.training.loop import OutOfMemory
 def time_left(bench: Workbench, plan: planner.Plan) -> float:
     """Compute left for questions, in the plan's unit."""
     if bench.budget.timed:
-        return bench.clock.left() - plan.finish - planner.END_SECONDS
+        return bench.clock.left() - plan.finish - plan.audit - planner.END_SECONDS
     assert bench.budget.epochs is not None
-    return bench.budget.epochs - plan.finish - bench.state.spent_epochs
+    return bench.budget.epochs - plan.finish - plan.audit - bench.state.spent_epochs
 
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
