@@ -17,7 +17,7 @@ from autorecipe.data.python_inputs import from_python
 from autorecipe.data.sources import bundled_of, path_of
 from autorecipe.data.tasks import join_labels
 from autorecipe.errors import InputError
-from autorecipe.networks import build
+from autorecipe.networks import build_final
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.rundir import RunDir, open_run, read_json, read_mapping
@@ -82,7 +82,7 @@ class Result:
         Raises:
             InputError: the weights are missing, damaged, or not those of the summary.
         """
-        model = build(self.recipe.network, self.recipe.regularization, self.info, 0)
+        model = build_final(self.recipe, self.info)
         load_weights(model, self.run.weights)
         wanted = self.summary.get("weights_sha256")
         if wanted is not None and sha256(self.run.weights) != wanted:

@@ -165,6 +165,9 @@ class RegularizationSection:
 class FinishSection:
     """What is done with the trained model; each only if it helped on confirm."""
 
+    members: int = 1
+    """Networks of this recipe, with seeds that follow each other, that are trained at once and whose predictions are
+    averaged."""
     flip_tta: bool = False
     """Average the predictions for an image and its mirror image."""
     shift_tta: int = 0

@@ -38,6 +38,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "regularization.erase": (0, 1, "0 to 1, a share of the images"),
     "regularization.class_weights": (0, 1, "0 (off) to 1"),
     "regularization.averaging": (0, 1, "0 (off) to 1, a share of the steps"),
+    "finish.members": (1, 64, "1 to 64"),
     "finish.shift_tta": (0, 512, "0 (off) to 512 pixels"),
     "finish.temperature": (_ABOVE_0, _BELOW_INF, "above 0"),
 }

@@ -8,8 +8,9 @@ from torch import nn
 
 from autorecipe.errors import InputError, did_you_mean
 from autorecipe.networks import linear, mlp, resnet
+from autorecipe.networks.ensemble import Ensemble
 from autorecipe.networks.layers import PixelScale, TargetLink
-from autorecipe.recipe import NetworkSection, RegularizationSection
+from autorecipe.recipe import NetworkSection, Recipe, RegularizationSection
 from autorecipe.results import DatasetInfo
 
 
@@ -46,6 +47,22 @@ def family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"there is no network family '{name}'; {did_you_mean(name, FAMILIES)}")
     return FAMILIES[name]
+
+
+def build_final(recipe: Recipe, info: DatasetInfo) -> nn.Module:
+    """The module that a recipe ends with: its network, or several whose predictions are averaged.
+
+    Raises:
+        InputError: as for `build`.
+    """
+    members = build_members(recipe, info)
+    return members[0] if len(members) == 1 else Ensemble(members, info.task)
+
+
+def build_members(recipe: Recipe, info: DatasetInfo) -> list[nn.Module]:
+    """The networks that a recipe trains at once, each with the seed after that of the one before."""
+    seeds = range(recipe.training.seed, recipe.training.seed + recipe.finish.members)
+    return [build(recipe.network, recipe.regularization, info, seed) for seed in seeds]
 
 
 def build(section: NetworkSection, regularization: RegularizationSection, info: DatasetInfo, seed: int) -> nn.Module:

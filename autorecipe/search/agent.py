@@ -378,4 +378,7 @@ def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None
         text=f"learning rate {old:.3g} -> {lr:.3g} for the finish: the best one falls as steps^-{planner.HORIZON}, "
         f"and about {steps:,} steps follow instead of {recipe.training.steps:,}",
     )
-    return replace(recipe, {"optimizer.lr": lr})
+    changes: dict[str, float] = {"optimizer.lr": lr}
+    if recipe.data.modality == "table" and recipe.regularization.averaging:
+        changes["regularization.averaging"] = max(recipe.regularization.averaging, planner.FINISH_AVERAGING)
+    return replace(recipe, changes)

@@ -11,12 +11,14 @@ from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import write_text
+from autorecipe.search import planner
 from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, use_shape
 from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
@@ -39,7 +41,7 @@ def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
     """
     # A forward pass costs about a third of a step; test and confirm are scored, some of it twice.
     scored = len(bench.dataset.splits.test) + 2 * len(bench.dataset.splits.confirm)
-    evaluation = shape.step_seconds / 3 * scored / bench.space_batch
+    evaluation = shape.step_seconds / 3 * scored / bench.space_batch * recipe.finish.members
     tried = dict(item for _, changes in test_time_augmentations(recipe) for item in changes.items())
     further = num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
     return LAST_SECONDS + (2.0 + further) * evaluation + seconds_for_fresh(bench, recipe)
@@ -77,12 +79,15 @@ def run_finish(
     if most_steps is not None:
         most_steps = max(1, round(most_steps * len(rows) / len(splits.train)))
     recipe = thresholds_of_search(bench, recipe)
+    recipe = replace(recipe, {"finish.members": _members(bench, recipe, shape, most_steps)})
+    slower = alone_to_group(recipe.finish.members, shape.further_member)
+    step_seconds = shape.step_seconds * slower
     final = replace(recipe, {"training.train_on": train_on, "training.seed": bench.seed})
     limit: float | None = None
     reserve = end_reserve(bench, recipe, shape) if bench.budget.timed else -math.inf
     if bench.budget.timed:
         limit = max(0.5, bench.clock.left() - reserve)
-        steps = max(1, int(limit / shape.step_seconds))
+        steps = max(1, int(limit / step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
     counted = False
@@ -92,7 +97,7 @@ def run_finish(
         if counted:
             steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
-    use_shape(bench, shape)
+    use_shape(bench, shape, recipe.finish.members)
     session = start_session(final, bench.data, bench.hardware)
     resumed = load_session(session, bench.run.checkpoint)
     if resumed and limit is not None:
@@ -124,7 +129,7 @@ def run_finish(
                 except StopIteration as ended:
                     race = None
                     bench.say("note", text=str(ended.value))
-            elif look.seconds - seen_seconds > SLOW * shape.step_seconds * (look.step - seen_step) > 0:
+            elif look.seconds - seen_seconds > SLOW * step_seconds * (look.step - seen_step) > 0:
                 slow_looks += 1
                 if slow_looks == SLOW_LOOKS:
                     held_up(bench, "steps take far longer than planned")
@@ -142,6 +147,26 @@ def run_finish(
         _keep_interrupted(bench, final, session)
         raise
     return _complete(bench, final, session)
+
+
+def _members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | None) -> int:
+    """How many networks the final training trains at once: as many as still see the examples often enough.
+
+    Each further one makes a step longer, by what the hardware probe has timed.  Asked once: a resumed run has the same.
+    """
+    if bench.state.finish_members is None:
+        members = 1
+        if bench.budget.timed and shape.members > 1:
+            left = max(0.5, bench.clock.left() - end_reserve(bench, recipe, shape))
+            steps = left / shape.step_seconds
+            epochs = steps * recipe.training.batch_size / len(bench.dataset.splits.rows(final_splits(bench)))
+            members = planner.members_of_finish(shape.further_member, epochs, steps / most_steps if most_steps else 0.0)
+        if members > 1:
+            slower = alone_to_group(members, shape.further_member)
+            bench.say("note", text=f"{members} networks are trained at once, a step takes {slower:.1f} times as long")
+        bench.state.finish_members = members
+        bench.heartbeat()
+    return bench.state.finish_members
 
 
 def _thread_race(bench: Workbench, limit: float | None) -> Generator[None, float, str] | None:
@@ -176,7 +201,7 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
     model = session.readable
     if not bench.budget.timed:
         bench.state.spent_epochs += epochs_of(bench, final)
-    final = polish(bench, final, model)
+    final, model = polish(bench, final, model)
     old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
     # A finished run with more budget: the new training may be shorter than the first.
     if old is not None and old.training.train_on != "train" and not _beats(bench, final, model, old):

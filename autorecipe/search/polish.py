@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from autorecipe.data.metrics import gain
+from autorecipe.networks.ensemble import Ensemble
 from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.thresholds import choose_thresholds, worth_choosing
@@ -17,16 +18,22 @@ LAST_SECONDS = 1.5
 """Kept for saving, the last scores of a small data set, and the process's own end."""
 
 
-def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
-    """Test-time augmentation, a temperature and thresholds, each only if it helped on confirm."""
+def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> tuple[Recipe, torch.nn.Module]:
+    """Several members, test-time augmentation, a temperature and thresholds, each only if it helped on confirm.
+
+    Returns:
+        The recipe with what helped, and the model: the first of several members if together they are no better.
+    """
     confirm = bench.dataset.splits.confirm
     info = bench.dataset.info
     if not keeps_confirm(bench, recipe) or (bench.budget.timed and bench.clock.left() < LAST_SECONDS):
-        return recipe
+        return recipe, model
     rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
     begin = time.monotonic()
     outputs = predict(model, bench.data.inputs, rows, recipe, bench.stop)
     one_view = time.monotonic() - begin
+    if isinstance(model, Ensemble):
+        recipe, model, outputs = _together(bench, recipe, model, outputs)
     for name, changes in test_time_augmentations(recipe):
         tried = replace(recipe, changes)
         # Predictions of confirm now, of confirm and test at the end.
@@ -43,7 +50,25 @@ def polish(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> Recipe:
         found = temperature(truth, outputs, info)
         recipe = replace(recipe, {"finish.temperature": found})
         recipe = with_thresholds(bench, recipe, truth, outputs / found)
-    return recipe
+    return recipe, model
+
+
+def _together(
+    bench: Workbench, recipe: Recipe, model: Ensemble, outputs: np.ndarray
+) -> tuple[Recipe, torch.nn.Module, np.ndarray]:
+    """The members if together they are better on confirm than one of them is on average, else the first."""
+    confirm, info = bench.dataset.splits.confirm, bench.dataset.info
+    rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
+    each = [predict(member, bench.data.inputs, rows, recipe, bench.stop) for member in model.members]
+    alone = float(np.mean([score(info.metric, truth, one, info) for one in each]))
+    together = score(info.metric, truth, outputs, info)
+    helped = gain(info.metric, together, alone) > 0
+    word = "help" if helped else "do not help"
+    text = f"{len(each)} networks together {word} on confirm: {alone:.4g} -> {together:.4g}"
+    bench.say("note", text=text)
+    if helped:
+        return recipe, model, outputs
+    return replace(recipe, {"finish.members": 1}), model.members[0], each[0]
 
 
 def with_thresholds(bench: Workbench, recipe: Recipe, targets: np.ndarray, outputs: np.ndarray) -> Recipe:

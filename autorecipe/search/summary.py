@@ -8,7 +8,7 @@ import torch
 
 from autorecipe import __version__
 from autorecipe.data.metrics import direction
-from autorecipe.networks import build, num_params
+from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
@@ -21,7 +21,7 @@ from autorecipe.training.evaluate import all_scores, predict, score
 
 def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
     """The model on disk, on the device."""
-    model = build(recipe.network, recipe.regularization, bench.dataset.info, 0)
+    model = build_final(recipe, bench.dataset.info)
     load_weights(model, bench.run.weights)
     model = model.to(bench.hardware.device)
     return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model
@@ -101,7 +101,7 @@ def write_summary(
             "accounts": dict(accounts or {"fresh_seeds": None, "smaller": None, "audit": None}),
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
-            "num_params": num_params(build(recipe.network, recipe.regularization, info, 0)),
+            "num_params": num_params(build_final(recipe, info)),
             "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
             "recipe_digest": recipe.digest,
             "data_digest": info.digest,

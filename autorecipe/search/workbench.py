@@ -69,6 +69,8 @@ class State:
     """Whether another process holds the threads up, so that one is used from here on."""
     finish_steps: int | None = None
     """Steps on train after which the final training should end; 0: as many as there is time for; None: not asked."""
+    finish_members: int | None = None
+    """Networks that the final training trains at once; None: not asked."""
     stage: str = ""
     """What is being done now."""
 

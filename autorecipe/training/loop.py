@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from autorecipe.data.batches import batch_rows, fetch, gather, gather_images, mixup_share, to_device
-from autorecipe.networks import build
+from autorecipe.networks import build_members
+from autorecipe.networks.ensemble import Ensemble
 from autorecipe.recipe import Recipe, RegularizationSection
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, to_layout
-from autorecipe.training.losses import class_weights, loss_function
+from autorecipe.training.losses import class_weights, loss_function, member_losses
 from autorecipe.training.optimizers import build_optimizer, set_lr
 from autorecipe.training.schedules import cooldown_start, lr_factor
+from autorecipe.training.stack import Stack
 
 CHECK_EVERY = 16
 """Steps between looks at the loss: on an accelerator each look waits for the device."""
@@ -51,6 +53,7 @@ class Session:
 
     recipe: Recipe
     model: nn.Module
+    """The network; a `Stack` of several where their predictions are to be averaged."""
     averaged: nn.Module | None
     """The same network with averaged weights, or None if averaging is off."""
     optimizer: torch.optim.Optimizer
@@ -67,8 +70,11 @@ class Session:
 
     @property
     def readable(self) -> nn.Module:
-        """The weights to score: the averaged ones where there are any."""
-        return self.averaged if self.averaged is not None else self.model
+        """The network to score: with averaged weights where there are any, and one module of several members."""
+        model = self.averaged if self.averaged is not None else self.model
+        if not isinstance(model, Stack):
+            return model
+        return Ensemble([model.member(k) for k in range(model.members)], self.recipe.data.task)
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,13 @@ class Look:
 
 
 def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Session:
-    """Build network and optimizer of a recipe, on the device."""
-    model = build(recipe.network, recipe.regularization, data.info, recipe.training.seed).to(hardware.device)
+    """Build network and optimizer of a recipe, on the device.
+
+    Raises:
+        NotStackable: the recipe has several members, and a layer of theirs has no stacked form.
+    """
+    members = [model.to(hardware.device) for model in build_members(recipe, data.info)]
+    model = members[0] if len(members) == 1 else Stack(members).part()
     if recipe.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(model).requires_grad_(False) if recipe.regularization.averaging else None
@@ -139,7 +150,11 @@ def step_loss(session: Session, data: DeviceData, rows: Tensor) -> Tensor:
 
 
 def _loss(session: Session, data: DeviceData, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of a batch; of several members the sum of theirs, so that each has its own gradient."""
     smoothing = session.recipe.regularization.label_smoothing
+    if isinstance(session.model, Stack):
+        of_each = torch.full((session.model.members,), smoothing, device=outputs.device) if smoothing else None
+        return member_losses(outputs.transpose(0, 1), targets, data.info, of_each, session.weights).sum()
     return loss_function(outputs, targets, data.info, smoothing, session.weights)
 
 
@@ -170,6 +185,7 @@ def train(
         OutOfMemory: the device's memory is used up.
     """
     recipe, model = session.recipe, session.model
+    members = recipe.finish.members
     device = data.targets.device
     rows = rows.to("cpu" if data.streamed else device)
     wanted = set(looks)
@@ -205,7 +221,7 @@ def train(
         session.step += 1
         session.warmup_steps += progress < recipe.schedule.warmup
         session.stable_steps += progress < cooldown_start(recipe.schedule)
-        pending += loss.detach()
+        pending += loss.detach() / members
         count += 1
         if session.averaged is not None:
             update_average(session)

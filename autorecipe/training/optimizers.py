@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from autorecipe.recipe import OptimizerSection
+from autorecipe.training.stack import Stack, decayed_names
 
 PRIOR = {"adamw": {"image": 3e-3, "table": 5e-3}, "sgd": {"image": 0.1, "table": 0.03}}
 """Learning rates that worked on several data sets, for shapes whose curve says nothing."""
@@ -17,10 +18,11 @@ def build_optimizer(section: OptimizerSection, model: nn.Module, fused: bool) ->
 
     Weight decay acts on matrices and kernels, not on biases, scales and embeddings.
     """
-    embedded = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    params = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in params if p.ndim >= 2 and id(p) not in embedded]
-    others = [p for p in params if p.ndim < 2 or id(p) in embedded]
+    decays = model.decays if isinstance(model, Stack) else decayed_names(model)
+    named = model.body.named_parameters() if isinstance(model, Stack) else model.named_parameters()
+    params = [(name, p) for name, p in named if p.requires_grad]
+    decayed = [p for name, p in params if decays[name]]
+    others = [p for name, p in params if not decays[name]]
     groups = [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if section.name == "adamw":

@@ -49,11 +49,12 @@ class Stack(nn.Module):
         self.template = [copy.deepcopy(models[0])]  # in a list: it is no part of this module
         self.body = stacked(list(models))
         self.members = len(models)
-        decays = _decays(self.template[0])
-        named = sorted(self.body.named_parameters(), key=lambda pair: not decays[pair[0]])
+        self.decays = decayed_names(self.template[0])
+        """Whether weight decay acts on a parameter of a member, by name."""
+        named = sorted(self.body.named_parameters(), key=lambda pair: not self.decays[pair[0]])
         self.ordered = [p for _, p in named]
         """Parameters in the order of the matrix: those on which weight decay acts come first."""
-        self.num_decayed = sum(p[0].numel() for name, p in named if decays[name])
+        self.num_decayed = sum(p[0].numel() for name, p in named if self.decays[name])
         self.matrix = torch.cat([p.detach().reshape(self.members, -1) for p in self.ordered], 1)
         """Parameters [K, P]: the module's are views of it."""
         self._share_matrix()
@@ -62,6 +63,13 @@ class Stack(nn.Module):
         parts = torch.split(self.matrix, [p[0].numel() for p in self.ordered], 1)
         for p, part in zip(self.ordered, parts, strict=True):
             p.data = part.view(self.members, *p.shape[1:])
+
+    def part(self) -> "Stack":
+        """Give each parameter memory of its own, as torch's fused optimizers want it; `keep` is not for such a stack."""
+        for p in self.ordered:
+            p.data = p.data.contiguous()
+        self.matrix = self.matrix[:, :0]
+        return self
 
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with the members at these positions only."""
@@ -165,10 +173,10 @@ def _container(models: list[nn.Module]) -> nn.Module:
     return shell
 
 
-def _decays(template: nn.Module) -> dict[str, bool]:
-    """Whether weight decay acts on a parameter: matrices and kernels, as `optimizers.build_optimizer` has it."""
-    embedded = {id(p) for m in template.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    return {name: p.ndim >= 2 and id(p) not in embedded for name, p in template.named_parameters()}
+def decayed_names(model: nn.Module) -> dict[str, bool]:
+    """Whether weight decay acts on a parameter, by name: on matrices and kernels, not on embeddings."""
+    embedded = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    return {name: p.ndim >= 2 and id(p) not in embedded for name, p in model.named_parameters()}
 
 
 def _values(models: Sequence[nn.Module], name: str) -> Tensor:
