@@ -203,3 +203,18 @@ class Decision:
     """Search score (val) of the candidate, which is optimistic: it won there."""
     num_params: int = 0
     """Parameters of the chosen network."""
+    judged_by: str = ""
+    """What `p_better` and the verdict rest on: the metric, or `log_loss` where that is too coarse."""
+    looks: int = 0
+    """How often the fresh seeds were looked at: 2 if the first seeds did not decide."""
+    example_variance: float = 0.0
+    """Part of the effect's variance that comes from the choice of held-out examples."""
+    parts: int = 0
+    """Different held-out parts among the seeds."""
+    overlap: float = 0.0
+    """Held-out examples over those trained on."""
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Log losses of each seed after temperature scaling, for `incumbent` and `candidate`; empty for a regression."""
+    loss_example_variance: float = 0.0
+    loss_interval: tuple[float, float] | None = None
+    """90 % interval of the gain in log loss."""

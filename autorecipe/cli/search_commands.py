@@ -76,6 +76,9 @@ def search(
     reserve: Annotated[
         float, typer.Option(min=0.1, max=0.9, help="Share of the budget that is kept for the final training.")
     ] = 0.5,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Train some stopped trials to their end: how many were stopped wrongly?")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Go on although the loop cannot overfit one batch.")] = False,
     quiet: Quiet = False,
     as_json: JsonEvents = False,
@@ -118,6 +121,7 @@ def search(
             resolution=resolution,
             range=bounds,
             reserve=reserve,
+            audit=audit,
             force=force,
         )
         return run_search(settings, out, clock, say=say, stop=stop)

@@ -18,6 +18,7 @@ from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_json, read_mapping, write_json, writing
 from autorecipe.search import baselines as base
 from autorecipe.search import decide, planner, studies
+from autorecipe.search.audit import audit
 from autorecipe.search.finish import run_finish
 from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
@@ -202,9 +203,14 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                 found = base.collect(run, folder)
                 tell_baselines(bench, found)
             progress = grow(settings, bench, start)
+            if settings.audit and "trial" in bench.state.plan:
+                with phase(bench, "audit"):
+                    audit(bench, planner.Plan(**bench.state.plan))
             with phase(bench, "finish"):
                 final = finish(bench, progress)
-            score_saved(bench, final, found, search_score(progress), cross_validated(progress), "complete")
+            score_saved(
+                bench, final, found, search_score(progress), cross_validated(progress), "complete", progress.decisions
+            )
         except (Stopped, KeyboardInterrupt):
             base.kill(worker)
             found = base.collect(run, folder)
@@ -274,7 +280,9 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
         else:
             assert bench.budget.epochs is not None
             total = left = bench.budget.epochs
-        plan = planner.make_plan(bench.budget.timed, total, left, settings.reserve, start.training.batch_size)
+        plan = planner.make_plan(
+            bench.budget.timed, total, left, settings.reserve, start.training.batch_size, settings.audit
+        )
         bench.state.plan = planner.plan_facts(plan)
         bench.heartbeat()
     bench.say(
@@ -304,7 +312,7 @@ def run_stage(
                 break
             if asked == 0:
                 bench.say("stage", name=stage.name, asks=stage.asks, reason=reason)
-            answer = ask_question(bench, question, progress.earlier, decide.pool(progress.evidence))
+            answer = ask_question(bench, question, progress.earlier, progress.evidence)
             accept(bench, question, answer, progress)
             decision = answer.decision
         asked += 1

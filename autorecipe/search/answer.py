@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,11 @@ from autorecipe.data import Dataset
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
-from autorecipe.search.evidence import measure_evidence
+from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.notes import answer_note
 from autorecipe.search.planner import FEW_VALUES, expected_final, fading, foresee, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
+from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
 
@@ -42,7 +43,8 @@ class Answer:
     runner_up: Recipe | None
     result: TrainResult | None
     """A training run of the chosen recipe, for the diagnosis."""
-    evidence: decide.Evidence | None
+    evidence: tuple[decide.Evidence, ...]
+    """In the metric, and in log loss where there are classes; empty if nothing was measured."""
     diverged: float = 0.0
     """Share of the trials that diverged."""
 
@@ -52,7 +54,7 @@ def answer_question(
     question: Question,
     study: studies.OpenStudy,
     tried: Tried,
-    pooled: tuple[float, float],
+    earlier: Sequence[decide.Evidence],
     begin: float,
 ) -> Answer:
     """Compare the most promising candidate with the incumbent on fresh seeds, decide, write it down.
@@ -62,7 +64,7 @@ def answer_question(
         question: what was asked.
         study: its study, whose trials have ended.
         tried: what they gave.
-        pooled: variance between seeds in earlier questions (`decide.pool`).
+        earlier: evidence of earlier questions, for the variance between seeds.
         begin: when the question was begun, by `time.monotonic`.
     """
     incumbent = incumbent_at_share(bench, question)
@@ -88,51 +90,61 @@ def answer_question(
             chosen=digest,
         )
         _note(bench, question, study, decision)
-        return Answer(decision, incumbent, None, recorded_result(bench, incumbent), None)
+        return Answer(decision, incumbent, None, recorded_result(bench, incumbent), ())
     candidate, search_score = tried.recipes[winner], tried.values[winner][0]
-    evidence, scores, examples = measure_evidence(bench, question, candidate, incumbent)
-    found = decide.estimate(evidence, pooled) if evidence else None
+    measured = measure_evidence(bench, question, candidate, incumbent, earlier)
     metric = bench.dataset.info.metric
     level = _search_level(bench, incumbent, search_score)
-    error = evidence.error if evidence else decide.error_of(metric, level)
+    error = measured.error if measured else decide.error_of(metric, level)
     prior = _prior(bench, question, incumbent, candidate)
     fade = _fade(bench, question, incumbent, candidate)
-    if found is not None:
-        expected = expected_final(found, error, prior, fade)
+    if measured is not None:
+        expected = expected_final(measured.judged, error, prior, fade)
     else:
         expected = foresee(decide.relative_gain(metric, level, search_score), _search_noise(bench, error), prior, fade)
-    word, adopted = decide.verdict(found, expected, error)
+    word, adopted = decide.verdict(measured.judged if measured else None, expected, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
-    if found is None:
+    if measured is None:
         reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
     decision = Decision(
         **common,
-        **_measured(found, evidence, examples),
+        **_facts(measured),
         candidate=candidate.digest,
         seconds=time.monotonic() - begin,
         verdict=word,
         reason=reason,
         chosen=chosen.digest,
-        scores=scores,
         candidate_score=search_score,
         num_params=measure_shape(bench, chosen, question.share).num_params,
     )
     _note(bench, question, study, decision)
-    return Answer(decision, chosen, other, recorded_result(bench, chosen), evidence)
+    if measured is not None:
+        forget_models(bench, chosen)
+    return Answer(decision, chosen, other, recorded_result(bench, chosen), measured.evidence if measured else ())
 
 
-def _measured(found: decide.Estimate | None, evidence: decide.Evidence | None, examples: int) -> dict[str, Any]:
+def _facts(measured: Measured | None) -> dict[str, Any]:
     """What a decision says of the effect."""
-    if found is None or evidence is None:
+    if measured is None:
         return UNMEASURED
+    evidence = measured.evidence[0]
     return {
-        "effect": found.effect,
-        "standard_error": found.standard_error,
-        "interval": found.interval,
-        "p_better": found.p_better,
-        "num_examples": examples,
+        "effect": measured.found.effect,
+        "standard_error": measured.found.standard_error,
+        "interval": measured.found.interval,
+        "p_better": measured.judged.p_better,
+        "num_examples": measured.num_examples,
         "num_seeds": len(evidence.differences),
+        "judged_by": measured.judged_by,
+        "looks": measured.looks,
+        "example_variance": evidence.example_variance,
+        "parts": evidence.parts,
+        "overlap": evidence.overlap,
+        "scores": measured.scores,
+        "losses": measured.losses,
+        "loss_example_variance": measured.evidence[-1].example_variance if measured.losses else 0.0,
+        "loss_interval": measured.by_loss.interval if measured.by_loss else None,
     }
 
 
@@ -238,8 +250,16 @@ def finding(decision: Decision, metric: str) -> str:
         name = metric
     return (
         f"{name} {old:.4g} -> {new:.4g} on {decision.num_examples:,} unseen examples, "
-        f"{decision.num_seeds} seeds, P(better) {decision.p_better:.2f}"
+        f"{decision.num_seeds} seeds, P(better) {decision.p_better:.2f}{_by_loss(decision, metric)}"
     )
+
+
+def _by_loss(decision: Decision, metric: str) -> str:
+    """That the log loss decided, where the metric was too coarse."""
+    if decision.judged_by in ("", metric):
+        return ""
+    old, new = (float(np.mean(decision.losses[who])) for who in ("incumbent", "candidate"))
+    return f" by log loss, {old:.4g} -> {new:.4g}"
 
 
 def _asked_of(decision: Decision, bench: Workbench) -> str:

@@ -1,10 +1,13 @@
 """Decisions: pure statistics on the held-out predictions of fresh seeds.
 
 Action and claim are two things.  The action maximises the expected final score under prior and data.
-The claim is made when P(better) is at least 0.95 on measurements alone.
+The claim is made on measurements alone, at one of two planned looks: after two seeds, and after four where two have
+not decided.  Each look has a one-sided level of 0.03, so that both together claim a gain that is none in about one
+comparison of twenty.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +15,9 @@ from scipy import special
 
 from autorecipe.data.metrics import METRICS, gain
 
-CLAIM = 0.95
+LOOK_LEVEL = 0.03
+CLAIM = 1 - LOOK_LEVEL
+"""P(better) from which on a gain is claimed at a look."""
 PRIOR_DF = 4.0
 PRIOR_SEED_SHARE = 0.04
 """Prior standard deviation of a paired difference between seeds, as a share of the error."""
@@ -38,6 +43,12 @@ class Evidence:
     """Variance of the mean difference that comes from the choice of examples."""
     error: float
     """The incumbent's error: what is left to gain (1 - accuracy, the rmse, ...)."""
+    parts: int = 1
+    """Different held-out parts among the seeds: the examples' variance is then between the differences as well."""
+    overlap: float = 0.0
+    """Held-out examples over those trained on."""
+    measure: str = ""
+    """What the differences are of: seeds are pooled with those of the same."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +78,24 @@ def mean_variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def estimate(evidence: Evidence, pooled: tuple[float, float] = (0.0, 0.0)) -> Estimate:
+def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     """Effect, standard error, 90 % interval and P(better).
 
     The variance between seeds pools this question's differences with those of earlier questions and a
-    prior of about 4 degrees of freedom; the variance between examples is added.
+    prior of about 4 degrees of freedom.  Seeds train on much the same examples, so their mean varies by more than
+    the differences between them show: 1 / S becomes 1 / S + held out / trained on (Nadeau and Bengio 2003,
+    "Inference for the Generalization Error", section 3).  The variance between examples is added.
 
     Args:
         evidence: of this question.
-        pooled: sum of squares of relative seed deviations, and their degrees of freedom, of earlier
-            questions (`pool`).
+        earlier: of earlier questions.
     """
     differences = np.asarray(evidence.differences)
     count = len(differences)
-    squares, df = pool([evidence])
-    total_df = PRIOR_DF + pooled[1] + df
-    relative = (PRIOR_DF * PRIOR_SEED_SHARE**2 + pooled[0] + squares) / total_df
-    seed_variance = relative * evidence.error**2 / count
+    squares, df = pool([evidence, *(e for e in earlier if e.measure == evidence.measure)])
+    total_df = PRIOR_DF + df
+    relative = (PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / total_df
+    seed_variance = relative * evidence.error**2 * (1 / count + evidence.overlap)
     error = math.sqrt(seed_variance + evidence.example_variance)
     effect = float(differences.mean())
     half = float(special.stdtrit(total_df, 0.95)) * error
@@ -91,14 +103,30 @@ def estimate(evidence: Evidence, pooled: tuple[float, float] = (0.0, 0.0)) -> Es
     return Estimate(effect, error, (effect - half, effect + half), p_better)
 
 
-def pool(evidences: list[Evidence]) -> tuple[float, float]:
-    """Sum of squares of seed deviations relative to the error, and their degrees of freedom."""
+def pool(evidences: Sequence[Evidence]) -> tuple[float, float]:
+    """Sum of squares of seed deviations relative to the error, and their degrees of freedom.
+
+    What differences between seeds owe to their different held-out examples is taken out: that is counted apart.
+    """
     squares, df = 0.0, 0.0
     for evidence in evidences:
-        values = np.asarray(evidence.differences) / evidence.error
-        squares += float(((values - values.mean()) ** 2).sum())
-        df += len(values) - 1
+        values = np.asarray(evidence.differences)
+        more = len(values) - 1
+        of_examples = more * evidence.example_variance * evidence.parts if evidence.parts > 1 else 0.0
+        between = float(((values - values.mean()) ** 2).sum())
+        squares += max(0.0, between - of_examples) / evidence.error**2
+        df += more
     return squares, df
+
+
+def undecided(result: Estimate, error: float) -> bool:
+    """Whether a second look could still say something: no claim, no rejection, no tie."""
+    return LOOK_LEVEL < result.p_better < CLAIM and not _tie(result, error)
+
+
+def _tie(result: Estimate, error: float) -> bool:
+    margin = TIE_SHARE * error
+    return -margin <= result.interval[0] and result.interval[1] <= margin
 
 
 def verdict(result: Estimate | None, expected_final: float, error: float) -> tuple[str, bool]:
@@ -119,7 +147,4 @@ def verdict(result: Estimate | None, expected_final: float, error: float) -> tup
         return (ADOPTED_AGAINST_TRIALS if result.p_better <= 1 - CLAIM else ADOPTED_ON_PRIOR), True
     if result.p_better <= 1 - CLAIM:
         return REJECTED, False
-    margin = TIE_SHARE * error
-    if -margin <= result.interval[0] and result.interval[1] <= margin:
-        return TIE, False
-    return NOT_DECIDED, False
+    return (TIE if _tie(result, error) else NOT_DECIDED), False

@@ -2,54 +2,160 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_record
 
 import numpy as np
 
 from autorecipe.data.metrics import gain
 from autorecipe.recipe import Recipe
-from autorecipe.search.decide import Evidence, error_of, mean_variance
+from autorecipe.results import DatasetInfo
+from autorecipe.search import decide
+from autorecipe.search.decide import Estimate, Evidence, error_of, mean_variance
 from autorecipe.search.points import Question
 from autorecipe.search.trials import SeedRun, seed_runs
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
+from autorecipe.training.calibrate import temperature
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.training.evaluate import decide_classes, score
 from autorecipe.training.gains import example_gains
+
+FEW_DIFFERENT = 20
+"""Held-out examples on which the two say different classes; of fewer, a count of right and wrong tells little."""
+LOSS = "log_loss"
+
+Pair = tuple[SeedRun, SeedRun]
+"""The runs of incumbent and candidate with one seed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What fresh seeds of candidate and incumbent gave."""
+
+    found: Estimate
+    """Of the effect in the user's metric."""
+    evidence: tuple[Evidence, ...]
+    """In the user's metric; and in log loss, where there are classes."""
+    judged: Estimate
+    """What the verdict rests on: `found`, or the effect in log loss where the metric is too coarse."""
+    judged_by: str
+    """The metric of `judged`."""
+    error: float
+    """What is left to gain in that metric."""
+    num_examples: int
+    looks: int
+    scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Held-out scores of each seed, for `incumbent` and `candidate`."""
+    by_loss: Estimate | None = None
+    """Of the effect in log loss, where there are classes."""
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Log losses after temperature scaling; empty for a regression."""
 
 
 def measure_evidence(
-    bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe
-) -> tuple[Evidence | None, dict[str, tuple[float, ...]], int]:
-    """Train fresh seeds of both, as far as the time allows.
+    bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe, earlier: Sequence[Evidence]
+) -> Measured | None:
+    """Train fresh seeds of both, as far as the time allows; more where the first have not decided.
+
+    Args:
+        bench: the workbench.
+        question: how many seeds, and how many more.
+        candidate: one of the two recipes.
+        incumbent: the other.
+        earlier: evidence of earlier questions, for the variance between seeds.
 
     Returns:
-        The evidence, None with fewer than two pairs; the scores of `incumbent` and `candidate`; the number of
-        held-out examples.
+        None with fewer than two pairs.
     """
-    pairs = _seed_pairs(bench, question, candidate, incumbent)
+    pairs = _seed_pairs(bench, question, candidate, incumbent, range(question.seeds))
     if len(pairs) < 2:
-        return None, {}, 0
-    metric = bench.dataset.info.metric
-    scores = {"incumbent": tuple(a.score for a, _ in pairs), "candidate": tuple(b.score for _, b in pairs)}
-    differences = tuple(gain(metric, b.score, a.score) for a, b in pairs)
-    error = error_of(metric, float(np.mean(scores["incumbent"])))
+        return None
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
-    values = [example_gains(metric, targets[a.rows], a.outputs, b.outputs, info) for a, b in pairs]
+    trained_on = len(bench.dataset.splits.held_out(0)[0])
+    found = judge(pairs, targets, info, trained_on, earlier)
+    more = range(question.seeds, question.seeds + question.more_seeds)
+    if more and len(pairs) == question.seeds and decide.undecided(found.judged, found.error):
+        bench.say("note", text=f"{len(pairs)} fresh seeds have not decided: {len(more)} more")
+        pairs += _seed_pairs(bench, question, candidate, incumbent, more)
+        found = judge(pairs, targets, info, trained_on, earlier, looks=2)
+    return found
+
+
+def judge(
+    pairs: Sequence[Pair],
+    targets: np.ndarray,
+    info: DatasetInfo,
+    trained_on: int,
+    earlier: Sequence[Evidence] = (),
+    looks: int = 1,
+) -> Measured:
+    """What pairs of runs say of the effect.
+
+    Where the two say different classes on few examples only, a difference in right and wrong is chance, and the
+    probabilities tell more: the verdict then rests on the log loss after temperature scaling, unless the metric
+    points the other way.
+
+    Args:
+        pairs: two or more.
+        targets: of all examples.
+        info: task and metric.
+        trained_on: examples that each run was trained on.
+        earlier: evidence of earlier questions.
+        looks: how often the pairs have been looked at, this time included.
+    """
+    evidence, scores = _paired(pairs, info.metric, targets, info, trained_on)
+    found = decide.estimate(evidence, earlier)
+    examples = sum(len(old.rows) for old, _ in pairs)
+    if info.task == "regression" or info.metric == LOSS:
+        return Measured(found, (evidence,), found, info.metric, evidence.error, examples, looks, scores)
+    scaled = [(_calibrated(old, targets, info), _calibrated(new, targets, info)) for old, new in pairs]
+    loss_evidence, losses = _paired(scaled, LOSS, targets, info, trained_on)
+    by_loss = decide.estimate(loss_evidence, earlier)
+    agree = found.effect * by_loss.effect >= 0
+    coarse = agree and num_different(pairs, info) < FEW_DIFFERENT
+    judged, name, error = (by_loss, LOSS, loss_evidence.error) if coarse else (found, info.metric, evidence.error)
+    both = (evidence, loss_evidence)
+    return Measured(found, both, judged, name, error, examples, looks, scores, by_loss, losses)
+
+
+def num_different(pairs: Sequence[Pair], info: DatasetInfo) -> int:
+    """Held-out examples, over all seeds, on which the two say different classes."""
+    said = ([decide_classes(run.outputs, info.task) for run in pair] for pair in pairs)
+    return sum(int((old != new).reshape(len(old), -1).any(1).sum()) for old, new in said)
+
+
+def _calibrated(run: SeedRun, targets: np.ndarray, info: DatasetInfo) -> SeedRun:
+    """A run with its log loss for a score, its outputs divided by their best temperature."""
+    outputs = run.outputs / temperature(targets[run.rows], run.outputs, info)
+    loss = score(LOSS, targets[run.rows], outputs, info)
+    return replace_record(run, outputs=outputs, score=loss)
+
+
+def _paired(
+    pairs: Sequence[Pair], metric: str, targets: np.ndarray, info: DatasetInfo, trained_on: int
+) -> tuple[Evidence, dict[str, tuple[float, ...]]]:
+    """The evidence in one metric, and the scores that it is made of."""
+    scores = {who: tuple(pair[k].score for pair in pairs) for k, who in enumerate(("incumbent", "candidate"))}
+    differences = tuple(gain(metric, new.score, old.score) for old, new in pairs)
+    values = [example_gains(metric, targets[old.rows], old.outputs, new.outputs, info) for old, new in pairs]
     # Parts may overlap when there are few: the variance of the mean is then that of one part, not less.
-    distinct = len({tuple(a.rows[:5].tolist()) for a, _ in pairs})
+    distinct = len({tuple(old.rows[:5].tolist()) for old, _ in pairs})
     variance = float(np.mean([mean_variance(v) for v in values])) / distinct
-    return Evidence(differences, variance, error), scores, sum(len(a.rows) for a, _ in pairs)
+    error = error_of(metric, float(np.mean(scores["incumbent"])))
+    overlap = len(pairs[0][0].rows) / max(1, trained_on)
+    return Evidence(differences, variance, error, distinct, overlap, metric), scores
 
 
 def _seed_pairs(
-    bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe
-) -> list[tuple[SeedRun, SeedRun]]:
+    bench: Workbench, question: Question, candidate: Recipe, incumbent: Recipe, seeds: Sequence[int]
+) -> list[Pair]:
     """A run of the incumbent and one of the candidate for each seed, as far as the time allows."""
     limit = 2 * question.share + 1.0 if bench.budget.timed else math.inf
     shapes = {who: measure_shape(bench, recipe, question.share) for who, recipe in _both(incumbent, candidate)}
     members = min(shape.members for shape in shapes.values())
     further = max(shape.further_member for shape in shapes.values())
-    pairs: list[tuple[SeedRun, SeedRun]] = []
-    seeds = list(range(question.seeds))
+    pairs: list[Pair] = []
     one = cohort_key(incumbent) == cohort_key(candidate)
     runs = alone_to_group(2 * len(seeds), further) if one else 2 * alone_to_group(len(seeds), further)
     if members > 1 and _time_for(bench, question, runs):
@@ -82,7 +188,7 @@ def _time_for(bench: Workbench, question: Question, runs: float) -> bool:
     return not bench.budget.timed or bench.clock.left() >= question.finish * 0.8 + runs * question.share
 
 
-def _whole(bench: Workbench, seed: int, runs: Sequence[SeedRun | None]) -> list[tuple[SeedRun, SeedRun]]:
+def _whole(bench: Workbench, seed: int, runs: Sequence[SeedRun | None]) -> list[Pair]:
     """The pair of a seed, if both runs completed."""
     done = [run for run in runs if run is not None]
     for who, run in zip(("incumbent", "candidate"), runs, strict=False):

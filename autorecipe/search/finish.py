@@ -12,6 +12,7 @@ from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import write_text
 from autorecipe.search import planner
+from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
@@ -43,7 +44,7 @@ def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
     evaluation = shape.step_seconds / 3 * scored / bench.space_batch * recipe.finish.members
     tried = dict(item for _, changes in test_time_augmentations(recipe) for item in changes.items())
     further = num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
-    return LAST_SECONDS + (2.0 + further) * evaluation
+    return LAST_SECONDS + (2.0 + further) * evaluation + seconds_for_fresh(bench, recipe)
 
 
 def final_splits(bench: Workbench) -> str:

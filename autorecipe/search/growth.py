@@ -8,7 +8,7 @@ from autorecipe.networks import family
 from autorecipe.recipe import Block, Recipe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
-from autorecipe.search.points import NETWORK, Alternative, Question
+from autorecipe.search.points import NETWORK, SEEDS, Alternative, Question
 from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.trials import parts_of
@@ -28,9 +28,9 @@ from autorecipe.training.loop import OutOfMemory
 def time_left(bench: Workbench, plan: planner.Plan) -> float:
     """Compute left for questions, in the plan's unit."""
     if bench.budget.timed:
-        return bench.clock.left() - plan.finish - planner.END_SECONDS
+        return bench.clock.left() - plan.finish - plan.audit - planner.END_SECONDS
     assert bench.budget.epochs is not None
-    return bench.budget.epochs - plan.finish - bench.state.spent_epochs
+    return bench.budget.epochs - plan.finish - plan.audit - bench.state.spent_epochs
 
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
@@ -114,7 +114,7 @@ def next_question(
     if not growth and bench.budget.timed:  # trials of one network, as many as train at once; epochs are not saved
         most = max(most, min(shape.members, MOST_AT_ONCE))
     runs = max(3.0, left / share - later)
-    trials, seeds = afford(most, len(known), runs, growth, shape.members, shape.further_member)
+    trials, seeds, more = afford(most, len(known), runs, growth, shape.members, shape.further_member)
     if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
@@ -131,6 +131,7 @@ def next_question(
         share,
         plan.finish,
         seeds,
+        more,
     )
 
 
@@ -179,8 +180,10 @@ def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tupl
     return tuple(kept)
 
 
-def afford(most: int, known: int, runs: float, growth: bool, members: int = 1, further: float = 1.0) -> tuple[int, int]:
-    """Trials, at most `most`, and decision seeds that fit into so many full runs.
+def afford(
+    most: int, known: int, runs: float, growth: bool, members: int = 1, further: float = 1.0
+) -> tuple[int, int, int]:
+    """Trials, at most `most`, decision seeds, and seeds for a second look that fit into so many full runs.
 
     A sampled trial costs about 0.4 of a run, since most of them are stopped early; the incumbent's own
     trial is on record and costs nothing in growth questions.
@@ -203,11 +206,12 @@ def afford(most: int, known: int, runs: float, growth: bool, members: int = 1, f
             return OVERHEAD * (whole + 0.4 * sampled + 1.0 + 0.875 * 2 * together(seeds))
         return OVERHEAD * (together(whole) + 0.4 * together(sampled) + 1.0 + 0.875 * together(2 * seeds))
 
-    for seeds, fewest in ((2, min(known, most)), (0, 2)):
+    for seeds, fewest in ((SEEDS, min(known, most)), (0, 2)):
         for trials in range(most, fewest - 1, -1):
             if cost(trials, seeds) <= runs:
-                return trials, seeds
-    return 2, 0
+                more = seeds if seeds and cost(trials, 2 * seeds) <= runs else 0
+                return trials, seeds, more
+    return 2, 0, 0
 
 
 def _fits(bench: Workbench, recipe: Recipe, share: float, carried: float) -> bool:

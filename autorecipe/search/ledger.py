@@ -37,8 +37,7 @@ def accept(bench: Workbench, question: Question, answer: Answer, progress: Progr
     progress.runner_up = answer.runner_up
     progress.result = answer.result or progress.result
     progress.diverged = answer.diverged
-    if answer.evidence is not None:
-        progress.evidence.append(answer.evidence)
+    progress.evidence += answer.evidence
     progress.earlier.append(studies.Earlier(answer.decision.study, _flat(answer.recipe)))
     save_decisions(bench.run, progress.decisions)
     bench.say(
@@ -61,12 +60,20 @@ def recall(bench: Workbench, progress: Progress, decision: Decision) -> None:
     progress.runner_up = bench.run.load_recipe(other)
     progress.earlier.append(studies.Earlier(decision.study, _flat(progress.incumbent)))
     progress.diverged = 0.0
-    old, new = decision.scores.get("incumbent", ()), decision.scores.get("candidate", ())
-    if old and len(old) == len(new):  # seed variance is pooled over all questions, resumed or not
-        metric = bench.dataset.info.metric
-        differences = tuple(gain(metric, b, a) for a, b in zip(old, new, strict=True))
-        error = decide.error_of(metric, sum(old) / len(old))
-        progress.evidence.append(decide.Evidence(differences, 0.0, error))
+    progress.evidence += evidence_of(decision, bench.dataset.info.metric)
+
+
+def evidence_of(decision: Decision, metric: str) -> list[decide.Evidence]:
+    """The evidence of a decision again, from what it has written down: seed variance is pooled over all questions."""
+    found = []
+    for measure, values in ((metric, decision.scores), ("log_loss", decision.losses)):
+        old, new = values.get("incumbent", ()), values.get("candidate", ())
+        if old and len(old) == len(new):
+            differences = tuple(gain(measure, b, a) for a, b in zip(old, new, strict=True))
+            error = decide.error_of(measure, sum(old) / len(old))
+            variance = decision.example_variance if measure == metric else decision.loss_example_variance
+            found.append(decide.Evidence(differences, variance, error, decision.parts, decision.overlap, measure))
+    return found
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

@@ -26,9 +26,15 @@ class Plan:
     """One full trial: the same compute for every candidate."""
     batch_size: int
     """The starting batch size, which epochs and step times refer to."""
+    audit: float = 0.0
+    """For training stopped trials to their end, after the questions."""
 
 
-def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size: int) -> Plan:
+AUDIT_SHARE = 0.15
+"""Of the search's time, where an audit is asked for."""
+
+
+def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size: int, audit: bool = False) -> Plan:
     """Cut a budget: the finish's reserve first, then the trials' equal shares.
 
     Args:
@@ -37,11 +43,14 @@ def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size
         left: what the fixed costs so far have left of it.
         reserve: share of the total kept for the finish.
         batch_size: of the starting recipe.
+        audit: whether some stopped trials are to be trained to their end.
     """
     left = max(0.0, left)
     finish = min(reserve * total, left * max(0.6, reserve))
     search = max(0.0, left - finish - (END_SECONDS if timed else 0.0))
-    return Plan("seconds" if timed else "epochs", search, finish, search / FULL_RUNS, batch_size)
+    kept = AUDIT_SHARE * search if audit else 0.0
+    search -= kept
+    return Plan("seconds" if timed else "epochs", search, finish, search / FULL_RUNS, batch_size, kept)
 
 
 def plan_facts(plan: Plan) -> dict[str, float | str | int]:

@@ -46,6 +46,8 @@ class Question:
     """Compute of the finish."""
     seeds: int = SEEDS
     """Fresh seeds for the decision; 0: no room, the prior acts."""
+    more_seeds: int = 0
+    """Fresh seeds more, where those have not decided."""
 
 
 def parameters_of(bench: Workbench, question: Question) -> list[Parameter]:

@@ -1,6 +1,5 @@
 """What is added to a trained model: test-time augmentation, a temperature, thresholds; each only if it helps."""
 
-import math
 import time
 
 import numpy as np
@@ -9,11 +8,11 @@ import torch
 from autorecipe.data.metrics import gain
 from autorecipe.networks.ensemble import Ensemble
 from autorecipe.recipe import Recipe, load_recipe, replace
-from autorecipe.results import DatasetInfo
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.thresholds import choose_thresholds, worth_choosing
 from autorecipe.search.workbench import Workbench
-from autorecipe.training.evaluate import loss_of_each, predict, score
+from autorecipe.training.calibrate import temperature
+from autorecipe.training.evaluate import predict, score
 
 LAST_SECONDS = 1.5
 """Kept for saving, the last scores of a small data set, and the process's own end."""
@@ -111,14 +110,3 @@ def test_time_augmentations(recipe: Recipe) -> list[tuple[str, dict[str, int | b
 def num_views(recipe: Recipe) -> int:
     """Predictions that are averaged for one image."""
     return (5 if recipe.finish.shift_tta else 1) * (2 if recipe.finish.flip_tta else 1)
-
-
-def temperature(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) -> float:
-    """The temperature with the lowest log loss (Guo et al. 2017, "On Calibration of Modern Neural Networks")."""
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_t: float) -> float:
-        return float(loss_of_each(targets, outputs / math.exp(log_t), info).mean())
-
-    found = minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded", options={"maxiter": 20})
-    return round(math.exp(float(found.x)), 4) if loss(float(found.x)) < loss(0.0) else 1.0

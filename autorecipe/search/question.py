@@ -15,6 +15,7 @@ from autorecipe.results import TrainResult
 from autorecipe.rundir import write_text
 from autorecipe.search import studies
 from autorecipe.search.answer import Answer, answer_question
+from autorecipe.search.decide import Evidence
 from autorecipe.search.notes import question_note, trial_note
 from autorecipe.search.points import Question, full_point, parameters_of, recipe_of
 from autorecipe.search.summary import write_summary
@@ -37,7 +38,7 @@ from autorecipe.training.cohort_size import alone_to_group
 
 
 def ask_question(
-    bench: Workbench, question: Question, earlier: Sequence[studies.Earlier], pooled: tuple[float, float]
+    bench: Workbench, question: Question, earlier: Sequence[studies.Earlier], evidence: Sequence[Evidence]
 ) -> Answer:
     """Run the trials, compare winner and incumbent on fresh seeds, decide, write it down.
 
@@ -45,7 +46,7 @@ def ask_question(
         bench: the workbench.
         question: what is asked.
         earlier: studies of earlier questions, which teach this one's sampler.
-        pooled: variance between seeds in earlier questions (`decide.pool`).
+        evidence: of earlier questions, for the variance between seeds.
     """
     begin = time.monotonic()
     study = _open(bench, question, earlier)
@@ -70,7 +71,7 @@ def ask_question(
         if not _some_trials(bench, question, study, shapes, tried, min(left, _at_once(bench, question, study, shapes))):
             bench.say("note", text="there is no time for more trials of this question at once: the last are left out")
             break
-    answer = answer_question(bench, question, study, tried, pooled, begin)
+    answer = answer_question(bench, question, study, tried, evidence, begin)
     ended = studies.ended(study)
     diverged = sum(record.attrs.get("state") == "diverged" for record in ended)
     return replace_record(answer, diverged=diverged / max(1, len(ended)))

@@ -48,6 +48,8 @@ class Settings:
     """Share of the budget kept for the finish."""
     force: bool = False
     """Go on although one batch could not be overfitted."""
+    audit: bool = False
+    """Train some stopped trials to their end, to see how many were stopped wrongly."""
     checks: bool = True
     """Check the training loop first; without, a search of a few steps is not mostly checks."""
     baselines: bool = True

@@ -1,7 +1,8 @@
 """The model on disk: loaded again, scored in one pass over test, and told in `summary.json`."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -9,7 +10,9 @@ from autorecipe import __version__
 from autorecipe.data.metrics import direction
 from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe
+from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
+from autorecipe.search.accounts import audited, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
@@ -36,6 +39,7 @@ def score_saved(
     search: float | None,
     confirm: float | None,
     status: str,
+    decisions: Sequence[Decision] = (),
 ) -> None:
     """The one pass over test: the saved weights, loaded again, and the baselines; then the summary."""
     info, splits = bench.dataset.info, bench.dataset.splits
@@ -52,9 +56,11 @@ def score_saved(
         test = metrics.get(info.metric)
         if test is None:
             test = score(info.metric, targets[splits.test], outputs, info, said)
+        fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
     scores = {"search": search, "confirm": confirm, "test": test}
-    write_summary(bench, recipe, status, scores, metrics, named)
+    accounts = {"fresh_seeds": fresh, "smaller": smaller_runner_up(bench, recipe, decisions), "audit": audited(bench)}
+    write_summary(bench, recipe, status, scores, metrics, named, accounts)
     bench.heartbeat()
     bench.say(
         "result",
@@ -74,6 +80,7 @@ def write_summary(
     scores: Mapping[str, float | None],
     metrics: Mapping[str, float] | None = None,
     baselines: Mapping[str, float] | None = None,
+    accounts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `summary.json`: the result so far."""
     info = bench.dataset.info
@@ -91,6 +98,7 @@ def write_summary(
             "confirm_kind": _confirm_kind(bench, recipe),
             "metrics": {"test": dict(metrics or {})},
             "baselines": dict(baselines or {}),
+            "accounts": dict(accounts or {"fresh_seeds": None, "smaller": None, "audit": None}),
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
             "num_params": num_params(build_final(recipe, info)),
@@ -106,6 +114,7 @@ def write_summary(
                 "spent_seconds": round(bench.clock.spent(), 3),
                 "spent_epochs": round(bench.state.spent_epochs, 3),
                 "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
+                "receipt": receipt(bench),
             },
             "test_reads": bench.state.test_reads,
         },

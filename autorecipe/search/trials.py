@@ -18,12 +18,17 @@ from autorecipe.recipe import Recipe, replace
 from autorecipe.results import CurvePoint, TrainResult
 from autorecipe.rundir import atomic
 from autorecipe.search.workbench import RUNG_EXAMPLES, RUNGS, SEEN_EXAMPLES, Workbench, held_up, shape_key
-from autorecipe.training.checkpoint import free_memory
+from autorecipe.training.checkpoint import free_memory, save_weights
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
 from autorecipe.training.stack import NotStackable
+
+WEIGHTS = ".weights.safetensors"
+"""Ends the name of the file with a decision run's weights."""
+MOST_SEEDS = 8
+"""No question has more decision seeds."""
 
 
 @dataclass(frozen=True)
@@ -378,7 +383,7 @@ def seed_runs(
     Returns:
         A run for each job, None where it did not complete.
     """
-    seeded = [replace(recipe, {"training.seed": bench.seed + 1000 * (seed + 1)}) for recipe, seed in jobs]
+    seeded = [_seeded(bench, recipe, seed) for recipe, seed in jobs]
     parts = {seed: bench.dataset.splits.held_out(seed) for _, seed in jobs}
     found: list[SeedRun | None] = [
         _kept(bench, recipe, parts[seed][1]) for recipe, (_, seed) in zip(seeded, jobs, strict=True)
@@ -409,12 +414,37 @@ def seed_runs(
                 with atomic(_evidence_path(bench, seeded[k])) as temporary:
                     save_file({"outputs": np.ascontiguousarray(outcome.outputs)}, temporary)
                 assert result.score is not None
+                assert outcome.model is not None
+                save_weights(outcome.model, _weights_path(bench, seeded[k]))
                 found[k] = SeedRun(result.score, outcome.outputs, held_out, result.seconds, False, result)
     return found
 
 
+def _seeded(bench: Workbench, recipe: Recipe, seed: int) -> Recipe:
+    """A recipe with a decision seed, which no trial has."""
+    return replace(recipe, {"training.seed": bench.seed + 1000 * (seed + 1)})
+
+
 def _evidence_path(bench: Workbench, seeded: Recipe) -> Path:
     return bench.run.artifacts / "evidence" / f"{seeded.digest}.safetensors"
+
+
+def _weights_path(bench: Workbench, seeded: Recipe) -> Path:
+    return bench.run.artifacts / "evidence" / f"{seeded.digest}{WEIGHTS}"
+
+
+def models_of_seeds(bench: Workbench, recipe: Recipe) -> dict[int, Path]:
+    """The weights that are kept of a recipe's decision runs, by the number of the seed."""
+    paths = {seed: _weights_path(bench, _seeded(bench, recipe, seed)) for seed in range(MOST_SEEDS)}
+    return {seed: path for seed, path in paths.items() if path.exists()}
+
+
+def forget_models(bench: Workbench, keep: Recipe) -> None:
+    """Remove the weights of decision runs of all recipes but one."""
+    kept = set(models_of_seeds(bench, keep).values())
+    for path in (bench.run.artifacts / "evidence").glob(f"*{WEIGHTS}"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def _kept(bench: Workbench, seeded: Recipe, held_out: np.ndarray) -> SeedRun | None:

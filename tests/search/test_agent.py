@@ -37,6 +37,7 @@ FILES = {
     ".lock",
 }
 SUMMARY = {
+    "accounts",
     "format",
     "status",
     "name",
@@ -72,6 +73,14 @@ DECISION = {
     "standard_error",
     "interval",
     "p_better",
+    "judged_by",
+    "looks",
+    "losses",
+    "loss_interval",
+    "example_variance",
+    "loss_example_variance",
+    "parts",
+    "overlap",
     "num_examples",
     "num_seeds",
     "scores",
@@ -134,7 +143,7 @@ def test_a_run_leaves_what_the_document_says(searched):
     assert set(summary) == SUMMARY
     assert set(summary["scores"]) == {"search", "confirm", "test"}
     assert set(summary["metrics"]["test"]) == {"accuracy", "log_loss", "macro_f1", "roc_auc"}
-    assert set(summary["budget"]) == {"given", "seconds", "epochs", "spent_seconds", "spent_epochs", "by_stage"}
+    assert set(summary["budget"]) == {"given", "seconds", "epochs", "spent_seconds", "spent_epochs", "by_stage", "receipt"}
     assert (summary["status"], summary["task"], summary["metric"], summary["direction"]) == (
         "complete",
         "multiclass",

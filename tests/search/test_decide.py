@@ -14,7 +14,7 @@ differences = st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6).map(tuple)
 variances = st.floats(1e-8, 1e-2)
 errors = st.floats(0.01, 1.0)
 evidences = st.builds(Evidence, differences, variances, errors)
-pools = st.tuples(st.floats(0, 10), st.floats(0, 20))
+pools = st.lists(evidences, max_size=5)
 
 
 @given(evidences, pools)
@@ -56,7 +56,8 @@ def test_more_noise_between_examples_means_less_certainty(evidence, pooled, fact
 
 def test_calm_seeds_of_earlier_questions_narrow_the_interval():
     evidence = Evidence((0.01, 0.03), 1e-6, 0.2)
-    calm, wild = estimate(evidence, (0.0, 20.0)), estimate(evidence, (10.0, 20.0))
+    calm = estimate(evidence, [Evidence((0.02,) * 21, 1e-6, 0.2)])
+    wild = estimate(evidence, [Evidence((0.3, -0.3) * 10, 1e-6, 0.2)])
     assert calm.standard_error < estimate(evidence).standard_error < wild.standard_error
 
 
@@ -122,6 +123,71 @@ def test_pooled_deviations():
     assert df == 3
     assert squares == pytest.approx(2 * 0.1**2 + 2 * 0.1**2 + 0.2**2)
     assert pool([]) == (0, 0)
+
+
+def test_what_different_examples_bring_is_not_taken_for_seeds():
+    """Between seeds scored on different parts, the examples' variance is in the differences already."""
+    differences, variance = (0.0, 0.02, 0.04, 0.06), 1e-4
+    same = Evidence(differences, variance, 0.2)
+    other = dataclasses.replace(same, parts=4)
+    between = sum((d - 0.03) ** 2 for d in differences)
+    assert pool([same])[0] == pytest.approx(between / 0.04)
+    assert pool([other])[0] == pytest.approx((between - 3 * 4 * variance) / 0.04)
+    assert pool([dataclasses.replace(other, example_variance=1.0)])[0] == 0.0
+    assert estimate(other).standard_error < estimate(same).standard_error
+
+
+def test_runs_that_train_on_the_same_examples_say_less():
+    here = estimate(Evidence((0.01, 0.03), 1e-6, 0.2))
+    there = estimate(Evidence((0.01, 0.03), 1e-6, 0.2, overlap=0.25))
+    assert there.standard_error == pytest.approx(here.standard_error * 1.5**0.5, rel=0.01)
+
+
+def test_seeds_are_pooled_with_those_of_the_same_measure():
+    evidence = Evidence((0.01, 0.03), 1e-6, 0.2, measure="accuracy")
+    wild = Evidence((0.3, -0.3) * 10, 1e-6, 0.2, measure="log_loss")
+    assert estimate(evidence, [wild]) == estimate(evidence)
+    assert estimate(evidence, [dataclasses.replace(wild, measure="accuracy")]) != estimate(evidence)
+
+
+def simulate(effect, sigma, count, random, examples=500, error=0.1):
+    """Differences of `count` seeds of two recipes, each seed on its own examples."""
+    differences, spreads = [], []
+    for _ in range(count):
+        right = random.random((2, examples)) < np.array([[1 - error], [1 - error + effect]])
+        gains = right[1].astype(float) - right[0] + random.normal(0, sigma)
+        differences.append(gains.mean())
+        spreads.append(mean_variance(gains))
+    return Evidence(tuple(differences), float(np.mean(spreads)) / count, error, count)
+
+
+def claimed(effect, random):
+    """Whether a gain is claimed after two seeds, or after four where two have not decided."""
+    four = simulate(effect, 0.004, 4, random)
+    first = dataclasses.replace(
+        four, differences=four.differences[:2], parts=2, example_variance=2 * four.example_variance
+    )
+    look = estimate(first)
+    if decide.undecided(look, 0.1):
+        look = estimate(four)
+    return verdict(look, 0.01, 0.1)[0] == decide.ADOPTED
+
+
+def test_two_looks_claim_no_more_than_one_in_twenty():
+    random = np.random.default_rng(1)
+    share = np.mean([claimed(0.0, random) for _ in range(2000)])
+    assert 0.0 < share < 0.07
+
+
+def test_two_looks_see_a_gain_of_a_third_of_the_error():
+    random = np.random.default_rng(2)
+    assert np.mean([claimed(0.035, random) for _ in range(300)]) > 0.6
+
+
+@given(evidences.map(estimate), errors)
+def test_a_second_look_is_for_what_the_first_leaves_open(found, error):
+    word, _ = verdict(found, -1.0, error)
+    assert decide.undecided(found, error) == (word == decide.NOT_DECIDED)
 
 
 def test_what_is_left_to_gain():

@@ -27,12 +27,13 @@ def cost(trials, known, seeds, growth):
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 30), st.booleans())
 def test_never_more_trials_than_fit(stage, known, runs, growth):
-    trials, seeds = afford(stage.trials, known, runs, growth)
+    trials, seeds, more = afford(stage.trials, known, runs, growth)
     assert 2 <= trials <= max(2, stage.trials)
     assert seeds in (0, 2)
+    assert more in (0, seeds)
     assert trials == 2 or cost(trials, known, seeds, growth) <= runs + 1e-9
     if seeds:
-        assert cost(trials, known, seeds, growth) <= runs
+        assert cost(trials, known, seeds + more, growth) <= runs
 
 
 @given(st.sampled_from(STAGES), st.integers(2, 4), st.floats(2.5, 20), st.floats(0, 20), st.booleans())
@@ -44,7 +45,7 @@ def test_more_time_is_never_less_evidence(stage, known, runs, more, growth):
 
 def test_with_time_enough_a_question_gets_all():
     stage = STAGES[0]
-    assert afford(stage.trials, 2, 100.0, False) == (stage.trials, 2)
+    assert afford(stage.trials, 2, 100.0, False) == (stage.trials, 2, 2)
     assert afford(stage.trials, 2, 2.5, False)[1] == 0
 
 

@@ -1,0 +1,142 @@
+"""Honesty accounts: the search's scores beside those of fresh seeds and of test, the receipt, the smaller runner-up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autorecipe.networks import build, num_params
+from autorecipe.recipe import Recipe
+from autorecipe.results import Decision
+from autorecipe.rundir import read_json
+from autorecipe.search import decide
+from autorecipe.search.trials import models_of_seeds
+from autorecipe.search.tried import recorded_score
+from autorecipe.search.workbench import Workbench, describe, params_of, shape_path
+from autorecipe.training.checkpoint import load_weights
+from autorecipe.training.evaluate import predict, score
+
+SHARE = 0.01
+"""Of the budget, for scoring the fresh seeds' models on test."""
+AUDIT = "audit.json"
+SEARCH_STAGES = ("small", "width", "depth", "regularize", "regrow")
+
+
+def fresh_seeds(bench: Workbench, decisions: Sequence[Decision]) -> dict[str, Any] | None:
+    """Search score, fresh-seed score and test score of the last recipe that was measured with fresh seeds.
+
+    The search score is optimistic, for its trial won there; the fresh seeds' models were scored on examples that no
+    trial was scored on, and the same models are scored on test.  As many of them as a hundredth of the budget allows.
+
+    Returns:
+        None where no recipe has fresh seeds, or there is no time.
+    """
+    for decision in reversed(decisions):
+        who = "candidate" if decision.chosen == decision.candidate else "incumbent"
+        runs = models_of_seeds(bench, bench.run.load_recipe(decision.chosen))
+        if decision.scores.get(who) and runs:
+            return _scored(bench, decision, decision.scores[who], runs)
+    return None
+
+
+def _scored(
+    bench: Workbench, decision: Decision, scores: tuple[float, ...], runs: Mapping[int, Any]
+) -> dict[str, Any] | None:
+    recipe = bench.run.load_recipe(decision.chosen)
+    info, test = bench.dataset.info, bench.dataset.splits.test
+    allowed = int(seconds_for_fresh(bench, recipe, len(runs)) / max(1e-9, _seconds_of_one(bench, recipe)) + 1e-6)
+    if bench.budget.timed and bench.clock.left() < 1.0 + seconds_for_fresh(bench, recipe, len(runs)):
+        allowed = 0
+    seeds = [seed for seed in sorted(runs) if seed < len(scores)][: allowed if bench.budget.timed else None]
+    if not seeds:
+        return None
+    targets, rows = bench.dataset.targets.numpy()[test], bench.rows(test)
+    found = []
+    for seed in seeds:
+        model = build(recipe.network, recipe.regularization, info, 0)
+        load_weights(model, runs[seed])
+        model = model.to(bench.hardware.device)
+        found.append(score(info.metric, targets, predict(model, bench.data.inputs, rows, recipe), info))
+    return {
+        "recipe": recipe.digest,
+        "search": recorded_score(bench, recipe),
+        "fresh_seeds": float(np.mean([scores[seed] for seed in seeds])),
+        "test": float(np.mean(found)),
+        "num_models": len(seeds),
+        "held_out": decision.held_out,
+    }
+
+
+def seconds_for_fresh(bench: Workbench, recipe: Recipe, models: int = 2) -> float:
+    """Seconds kept for scoring the fresh seeds' models on test."""
+    if bench.budget.seconds is None:
+        return 0.0
+    return min(SHARE * bench.budget.seconds, models * _seconds_of_one(bench, recipe))
+
+
+def _seconds_of_one(bench: Workbench, recipe: Recipe) -> float:
+    """Seconds to score test: a forward pass costs about a third of a step."""
+    path = shape_path(bench, recipe)
+    step = float(read_json(path)["step_seconds"]) if path.exists() else 0.0
+    return step / 3 * len(bench.dataset.splits.test) / bench.space_batch
+
+
+def receipt(bench: Workbench) -> dict[str, dict[str, float]]:
+    """Planned and spent, in the budget's unit: for the questions, the finish and the end.
+
+    What was spent is in seconds in any case; a budget in epochs has no plan in seconds.
+    """
+    plan = bench.state.plan
+    if plan.get("unit") != "seconds":
+        return {}
+    by_stage = bench.state.by_stage
+    spent = {
+        "fixed": sum(by_stage.get(name, 0.0) for name in ("start", "checks", "baselines")),
+        "questions": sum(by_stage.get(name, 0.0) for name in SEARCH_STAGES),
+        "audit": by_stage.get("audit", 0.0),
+        "finish": by_stage.get("finish", 0.0),
+        "test": by_stage.get("test", 0.0),
+    }
+    planned = {"questions": plan["search"], "finish": plan["finish"], "audit": plan.get("audit", 0.0)}
+    return {
+        name: {"planned": round(planned[name], 3), "spent": round(seconds, 3)}
+        if name in planned
+        else {"spent": round(seconds, 3)}
+        for name, seconds in spent.items()
+    }
+
+
+def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decision]) -> dict[str, Any] | None:
+    """The smaller network that the last undecided growth was chosen over: as good, as far as anybody can tell.
+
+    Returns:
+        None where each larger network was claimed to be better, or none is smaller.
+    """
+    params = params_of(bench, final.network)
+    for decision in reversed(decisions):
+        grown = decision.chosen == decision.candidate != decision.incumbent
+        if not grown or (decision.p_better or 0.0) >= decide.CLAIM:
+            continue
+        smaller = bench.run.load_recipe(decision.incumbent)
+        count = num_params(build(smaller.network, smaller.regularization, bench.dataset.info, 0))
+        if count < params:
+            return {
+                "recipe": smaller.digest,
+                "network": describe(smaller.network),
+                "num_params": count,
+                "question": decision.question,
+                "effect": decision.effect,
+                "interval": decision.interval,
+                "verdict": decision.verdict,
+            }
+    return None
+
+
+def audited(bench: Workbench) -> dict[str, int] | None:
+    """How many stopped trials were trained to their end, and how many of them had been stopped wrongly.
+
+    Returns:
+        None without an audit.
+    """
+    path = bench.run.artifacts / AUDIT
+    return {name: read_json(path)[name] for name in ("stopped", "trials", "wrong")} if path.exists() else None

@@ -1,0 +1,295 @@
+"""Are decisions to be trusted?  A recipe against itself, and known improvements, decided thousands of times.
+
+    python benchmarks/data.py fashion_mnist letter --to data/
+    python benchmarks/decisions.py --data data/
+    python benchmarks/decisions.py letter-width --data data/ --seeds 20
+    python benchmarks/decisions.py --table                     stored runs -> docs/performance.md
+
+Each recipe is trained with 60 seeds, as a search trains its decision runs: seed s holds out the s-th of the rotating
+parts, and its outputs there are stored.  A draw then takes a few of these runs, other ones for the incumbent than for
+the candidate, and decides as the search does (`search/evidence.py`, `search/decide.py`): two seeds, and two more where
+these have not decided; without earlier questions, and with three.
+
+- false_adoption: a recipe against itself.  The share of draws whose gain is claimed; upper95 ends its one-sided
+  95 % interval (Clopper and Pearson 1934) over the draws, and `upper95_recipes` that over recipes, which share no run.
+- power: known improvements, the better as the candidate.  The share of draws whose gain is claimed.
+- known_loss: the same the other way round.
+
+Must: upper95 <= 0.07, power >= 0.80 over all, known_loss <= 0.03 for each.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as replace_record
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from common import HERE, finish, machine, open_store, options, say, write_between
+from safetensors.numpy import load_file, save_file
+from scipy import special
+
+from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.networks import family
+from autorecipe.recipe import Block, Recipe, replace
+from autorecipe.search import decide
+from autorecipe.search.evidence import Pair, judge
+from autorecipe.search.points import SEEDS
+from autorecipe.search.space import data_fields, load_space, starting_changes
+from autorecipe.search.trials import SeedRun, parts_of
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.evaluate import on_device, predict, score
+from autorecipe.training.hardware import find_hardware
+
+NAME = "decisions"
+DOC = HERE.parent / "docs" / "performance.md"
+RUNS = 60
+DRAWS = 400
+"""Of each recipe, and of each improvement."""
+EARLIER = 3
+"""Earlier questions whose seeds are pooled, in half of the draws."""
+COHORT = 20
+MUST_UPPER, MUST_POWER, MUST_LOSS = 0.07, 0.80, 0.03
+
+
+@dataclass(frozen=True)
+class Case:
+    """A known improvement: two recipes on the same data."""
+
+    data: str
+    width: int
+    steps: int
+    worse: dict[str, Any]
+    better: dict[str, Any]
+    """Changes to the starting recipe; `width` and `blocks` change the network."""
+
+
+CASES = {
+    "letter-width": Case("letter", 64, 1500, {"width": 32}, {}),
+    "letter-rate": Case("letter", 64, 1500, {"optimizer.lr": 0.00075}, {"optimizer.lr": 0.003}),
+    "letter-depth": Case("letter", 64, 1500, {"blocks": 1}, {"blocks": 2}),
+    "letter-decay": Case("letter", 128, 3000, {"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 0.3}),
+    "fashion-width": Case("fashion_mnist", 8, 700, {"width": 4}, {}),
+    "fashion-rate": Case("fashion_mnist", 8, 700, {"optimizer.lr": 0.00075}, {"optimizer.lr": 0.003}),
+    "fashion-augmentation": Case(
+        "fashion_small",
+        8,
+        1500,
+        {"regularization.crop": 0, "regularization.flip": False},
+        {"regularization.flip": True},
+    ),
+}
+"""By name: what is missing, and what has it."""
+
+
+def dataset_of(name: str, data: Path) -> Dataset:
+    """A sample of a data set, split as a search splits it."""
+    draw = np.random.default_rng(0)
+    if name == "letter":
+        frame = pd.read_csv(data / "letter" / "train.csv").iloc[draw.permutation(16_000)[:10_000]]
+        return load_dataset((frame.drop(columns="lettr"), frame["lettr"]), ReadOptions())
+    whole = load_dataset(str(data / "fashion_mnist"), ReadOptions())
+    count = 10_000 if name == "fashion_mnist" else 6_000
+    pick = draw.permutation(whole.splits.train)[:count]
+    images = whole.inputs[0][torch.from_numpy(pick)].numpy()
+    return load_dataset((images.squeeze(1), whole.targets.numpy()[pick]), ReadOptions())
+
+
+def recipe_of(case: Case, dataset: Dataset, changes: dict[str, Any]) -> Recipe:
+    """The starting recipe of the data with a case's changes."""
+    info = dataset.info
+    space = load_space(info.modality)
+    smallest = family(space.family).smallest(info)
+    width = int(changes.get("width", case.width))
+    blocks = smallest.blocks[: int(changes.get("blocks", len(smallest.blocks)))]
+    ratio = width / smallest.width
+    section = replace_record(
+        smallest, width=width, blocks=tuple(Block(round(b.width * ratio), b.kernel, b.stride) for b in blocks)
+    )
+    others = {name: value for name, value in changes.items() if name not in ("width", "blocks")}
+    steps = {"optimizer.lr": 0.003, "training.steps": case.steps}
+    return replace(
+        Recipe(), {"network": section, **starting_changes(space, info), **data_fields(info), **steps, **others}
+    )
+
+
+def train_runs(case: Case, changes: dict[str, Any], count: int, data: Path, path: Path) -> dict[str, Any]:
+    """Train a recipe with many seeds, store the outputs on the parts held out; the scores."""
+    dataset, hardware = dataset_of(case.data, data), find_hardware("auto")
+    tensors = on_device(dataset, hardware.device)
+    recipe = recipe_of(case, dataset, changes)
+    found: dict[str, np.ndarray] = {}
+    for part in range(len(dataset.splits.parts)):
+        rows, held_out = (torch.from_numpy(np.ascontiguousarray(x)) for x in dataset.splits.held_out(part))
+        seeds = range(part, count, len(dataset.splits.parts))
+        for some in parts_of(list(seeds), COHORT):
+            recipes = [replace(recipe, {"training.seed": 1000 * (seed + 1)}) for seed in some]
+            cohort = start_cohort(recipes, tensors, [rows] * len(some), hardware)
+            for _ in train_cohort(cohort, tensors):
+                pass
+            outputs = predict(cohort.readable, tensors.inputs, held_out, recipe)
+            for k, number in enumerate(cohort.numbers):
+                found[str(some[number])] = np.ascontiguousarray(outputs[:, k], dtype=np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(found, path)
+    targets = dataset.targets.numpy()
+    scores = [
+        score(dataset.info.metric, targets[dataset.splits.held_out(int(seed))[1]], outputs, dataset.info)
+        for seed, outputs in found.items()
+    ]
+    say(f"{path.stem}: {len(scores)} runs, error {1 - statistics.mean(scores):.4f}, sd {statistics.stdev(scores):.4f}")
+    return {"file": path.name, "score": statistics.mean(scores), "sd": statistics.stdev(scores)}
+
+
+def stored_runs(path: Path, dataset: Dataset) -> dict[int, list[SeedRun]]:
+    """Stored runs by held-out part."""
+    info, targets = dataset.info, dataset.targets.numpy()
+    found: dict[int, list[SeedRun]] = {}
+    for seed, outputs in sorted(load_file(path).items(), key=lambda item: int(item[0])):
+        part = int(seed) % len(dataset.splits.parts)
+        rows = dataset.splits.held_out(part)[1]
+        value = score(info.metric, targets[rows], outputs, info)
+        found.setdefault(part, []).append(SeedRun(value, outputs, rows, 0.0, True, None))
+    return found
+
+
+def draw_pairs(old: dict[int, list[SeedRun]], new: dict[int, list[SeedRun]], random: np.random.Generator) -> list[Pair]:
+    """Pairs for both looks, each on its own part; the same run is never on both sides."""
+    pairs = []
+    for part in range(2 * SEEDS):
+        part %= len(old)
+        first, second = random.choice(len(old[part]), 2, replace=False)
+        pairs.append((old[part][first], new[part][second if old is new else first]))
+    return pairs
+
+
+def claims(pairs: Sequence[Pair], dataset: Dataset, earlier: Sequence[decide.Evidence]) -> bool:
+    """Whether a gain is claimed, as the search does it."""
+    targets, info = dataset.targets.numpy(), dataset.info
+    trained_on = len(dataset.splits.held_out(0)[0])
+    found = judge(pairs[:SEEDS], targets, info, trained_on, earlier)
+    if decide.undecided(found.judged, found.error):
+        found = judge(pairs, targets, info, trained_on, earlier, looks=2)
+    return found.judged.p_better >= decide.CLAIM
+
+
+def shares(
+    old: dict[int, list[SeedRun]],
+    new: dict[int, list[SeedRun]],
+    dataset: Dataset,
+    others: Sequence[dict[int, list[SeedRun]]],
+    seed: int,
+) -> float:
+    """Share of draws in which `new` is claimed to be better than `old`; half of them after earlier questions."""
+    random = np.random.default_rng(seed)
+    targets, trained_on = dataset.targets.numpy(), len(dataset.splits.held_out(0)[0])
+    count = 0
+    for k in range(DRAWS):
+        earlier: list[decide.Evidence] = []
+        if k % 2:
+            for which in random.choice(len(others), min(EARLIER, len(others)), replace=False):
+                pairs = draw_pairs(others[which], others[which], random)[:SEEDS]
+                earlier += judge(pairs, targets, dataset.info, trained_on).evidence
+        count += claims(draw_pairs(old, new, random), dataset, earlier)
+    return count / DRAWS
+
+
+def upper(share: float, count: int) -> float:
+    """End of the one-sided 95 % interval of a share (Clopper and Pearson 1934)."""
+    hits = round(share * count)
+    return 1.0 if hits >= count else float(special.betaincinv(hits + 1, count - hits, 0.95))
+
+
+def judge_cases(
+    names: Sequence[str], runs: Callable[[str, Case, dict[str, Any]], tuple[Path, dict[str, Any]]], data: Path
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """For each improvement its effect, power and known loss; for each recipe the share of false claims."""
+    improvements: dict[str, dict[str, float]] = {}
+    false: dict[str, float] = {}
+    for kind in dict.fromkeys(CASES[name].data for name in names):
+        dataset = dataset_of(kind, data)
+        stored, means = {}, {}
+        mine = [name for name in names if CASES[name].data == kind]
+        for name in mine:
+            for which in ("worse", "better"):
+                path, row = runs(f"{name}-{which}", CASES[name], getattr(CASES[name], which))
+                stored[f"{name}-{which}"], means[f"{name}-{which}"] = stored_runs(path, dataset), row["score"]
+        others = list(stored.values())
+        for number, (label, one) in enumerate(stored.items()):
+            false[label] = shares(one, one, dataset, others, number)
+            say(f"{label} against itself: {false[label]:.3f} claimed")
+        for number, name in enumerate(mine):
+            old, new = stored[f"{name}-worse"], stored[f"{name}-better"]
+            error = decide.error_of(dataset.info.metric, means[f"{name}-worse"])
+            improvements[name] = {
+                "effect": (means[f"{name}-better"] - means[f"{name}-worse"]) / error,
+                "power": shares(old, new, dataset, others, 100 + number),
+                "known_loss": shares(new, old, dataset, others, 200 + number),
+            }
+            say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in improvements[name].items()))
+    return improvements, false
+
+
+def table(improvements: dict[str, dict[str, float]], false: dict[str, float]) -> str:
+    """The results in Markdown."""
+    lines = [
+        "| known improvement | effect, share of the error | claimed | claimed the other way round |",
+        "|---|---|---|---|",
+    ]
+    for name, row in improvements.items():
+        lines.append(f"| {name} | {row['effect']:.1%} | {row['power']:.1%} | {row['known_loss']:.1%} |")
+    lines += ["", "| a recipe against itself | claimed |", "|---|---|"]
+    lines += [f"| {name} | {share:.1%} |" for name, share in false.items()]
+    return "\n".join([*lines, "", ", ".join(machine().values()) + "."])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train what is not stored, draw, and the verdict."""
+    store = open_store(args, NAME)
+    names = args.names or list(CASES)
+
+    def runs(label: str, case: Case, changes: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        path = args.out / NAME / f"{label}-{args.seeds}.safetensors"
+        measure = partial(train_runs, case, changes, args.seeds, args.data, path)
+        row = store.row(f"{label} {case} x{args.seeds}", measure, code="runs")
+        return path, row if path.exists() else measure()
+
+    improvements, false = judge_cases(names, runs, args.data)
+    if args.table:
+        write_between(DOC, NAME, table(improvements, false))
+    false_adoption = statistics.mean(false.values())
+    upper95 = upper(false_adoption, DRAWS * len(false))
+    spread = statistics.stdev(false.values()) / len(false) ** 0.5 if len(false) > 1 else 0.0
+    power = statistics.mean(row["power"] for row in improvements.values())
+    worst = max(row["known_loss"] for row in improvements.values())
+    judged = set(names) == set(CASES) and args.seeds >= RUNS
+    reached = upper95 <= MUST_UPPER and power >= MUST_POWER and worst <= MUST_LOSS if judged else None
+    finish(
+        NAME,
+        f"upper95 <= {MUST_UPPER}, power >= {MUST_POWER}, known_loss <= {MUST_LOSS}",
+        reached,
+        false_adoption=round(false_adoption, 4),
+        upper95=round(upper95, 4),
+        upper95_recipes=round(false_adoption + 1.7 * spread, 4),
+        power=round(power, 4),
+        known_loss=worst,
+        draws=DRAWS * len(false),
+        improvements=improvements,
+        false=false,
+        machine=machine(),
+    )
+
+
+if __name__ == "__main__":
+    parser = options(__doc__, seeds=RUNS, budget=None)
+    parser.add_argument(
+        "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)}; default: all"
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where the data lies (benchmarks/data.py)")
+    parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
+    main(parser.parse_args())
