@@ -114,7 +114,10 @@ def next_question(
     if not growth and bench.budget.timed:  # trials of one network, as many as train at once; epochs are not saved
         most = max(most, min(shape.members, MOST_AT_ONCE))
     runs = max(3.0, left / share - later)
-    trials, seeds, more = afford(most, len(known), runs, growth, shape.members, shape.further_member)
+    # A second look must leave the time to ask how numbers enter.
+    others = _embeddings(bench, incumbent, space) if stage.name == "small" else []
+    kept = LONGER * OVERHEAD * len(others)
+    trials, seeds, more = afford(most, len(known), runs, growth, shape.members, shape.further_member, kept)
     if trials < 3:  # the incumbent and two others
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
@@ -181,7 +184,7 @@ def _other_points(incumbent: Recipe, points: tuple[dict[str, Any], ...]) -> tupl
 
 
 def afford(
-    most: int, known: int, runs: float, growth: bool, members: int = 1, further: float = 1.0
+    most: int, known: int, runs: float, growth: bool, members: int = 1, further: float = 1.0, kept: float = 0.0
 ) -> tuple[int, int, int]:
     """Trials, at most `most`, decision seeds, and seeds for a second look that fit into so many full runs.
 
@@ -195,6 +198,7 @@ def afford(
         growth: whether the trials are of different networks, each of which trains by itself.
         members: trials of one network that train at once.
         further: time that each further member adds to a step, over that of a step alone.
+        kept: full runs that a second look must leave.
     """
 
     def together(count: int) -> float:
@@ -209,7 +213,7 @@ def afford(
     for seeds, fewest in ((SEEDS, min(known, most)), (0, 2)):
         for trials in range(most, fewest - 1, -1):
             if cost(trials, seeds) <= runs:
-                more = seeds if seeds and cost(trials, 2 * seeds) <= runs else 0
+                more = seeds if seeds and cost(trials, 2 * seeds) <= runs - kept else 0
                 return trials, seeds, more
     return 2, 0, 0
 
