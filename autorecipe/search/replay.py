@@ -102,7 +102,7 @@ def replay_recipe(
         bench.say(
             "finish",
             network=describe(recipe.network),
-            params=params_of(bench, recipe.network),
+            params=recipe.finish.members * params_of(bench, recipe.network),
             seconds=None,
             steps=recipe.training.steps,
             recipe=recipe.digest,
