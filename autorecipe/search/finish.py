@@ -161,6 +161,8 @@ def _members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | N
             steps = left / shape.step_seconds
             epochs = steps * recipe.training.batch_size / len(bench.dataset.splits.rows(final_splits(bench)))
             members = planner.members_of_finish(shape.further_member, epochs, steps / most_steps if most_steps else 0.0)
+            if bench.limits.max_params is not None:
+                members = max(1, min(members, bench.limits.max_params // max(1, shape.num_params)))
         if members > 1:
             slower = alone_to_group(members, shape.further_member)
             bench.say("note", text=f"{members} networks are trained at once, a step takes {slower:.1f} times as long")

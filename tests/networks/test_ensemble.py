@@ -108,3 +108,28 @@ def test_where_steps_are_limited_members_fill_the_time(further, spare):
     assert 1 <= members <= MOST_MEMBERS_SHORT
     if members > 1:
         assert 2.2 * alone_to_group(members, further) <= spare
+
+
+@pytest.mark.parametrize(("most", "members"), [(None, 4), (250, 2), (100, 1), (50, 1)])
+def test_a_cap_on_parameters_counts_all_members(monkeypatch, most, members):
+    from types import SimpleNamespace
+
+    from autorecipe.search import finish
+
+    monkeypatch.setattr(finish, "end_reserve", lambda *a: 0.0)
+    monkeypatch.setattr(finish, "final_splits", lambda bench: "train+val")
+    said = []
+    bench = SimpleNamespace(
+        state=SimpleNamespace(finish_members=None),
+        budget=SimpleNamespace(timed=True),
+        clock=SimpleNamespace(left=lambda: 100.0),
+        limits=SimpleNamespace(max_params=most),
+        dataset=SimpleNamespace(splits=SimpleNamespace(rows=lambda name: range(100))),
+        say=lambda kind, **facts: said.append(facts["text"]),
+        heartbeat=lambda: None,
+    )
+    shape = SimpleNamespace(members=16, step_seconds=0.001, further_member=0.1, num_params=100)
+    recipe = SimpleNamespace(training=SimpleNamespace(batch_size=32))
+    assert finish._members(bench, recipe, shape, None) == members
+    assert bench.state.finish_members == members
+    assert bool(said) == (members > 1)
