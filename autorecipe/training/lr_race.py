@@ -39,9 +39,13 @@ FURTHER, MOST_RACERS = 2, 10
 RACE_SEEDS = 4
 RACE_EXAMPLES = 2000
 """Training examples on which the racers' losses are read."""
-TOLERANCE, OF_FALL = 0.3, 0.25
-"""Losses whose logarithms differ by this are nearly as good, for after so few steps they have far to go; but it is not
-more than this share of what the best run has learned."""
+PLATEAU = 2
+"""The best rates, the mean of whose log losses is the best loss: the lowest of a few noisy ones is too low."""
+NEARLY = 0.25
+"""A rate is nearly as good that has all but this share of the fall in log loss, for short runs have far to go."""
+INSIDE = 1.6
+"""Factor from where a rate begins to be nearly as good to what is suggested: the loss falls steeply there, so that
+another seed finds the same place, but it is the edge."""
 
 
 def race(
@@ -145,31 +149,34 @@ def _losses_of(
     return dict(zip(cohort.numbers, map(float, each), strict=True))
 
 
-def judge_race(lrs: Sequence[float], losses: np.ndarray, before: float = math.inf) -> Race:
-    """Where the loss is nearly as low as at the best rate; between two rates on a straight line in log lr and log loss.
+def judge_race(lrs: Sequence[float], losses: np.ndarray, before: float) -> Race:
+    """Where the loss is nearly as low as at the best rates; between two on a straight line in log lr and log loss.
 
-    The lowest of these rates is suggested: longer runs want lower rates than short ones, and to the left of the best
-    the loss rises so steeply that another seed says the same.
+    The lowest of these rates is suggested: longer runs want lower rates than short ones.
 
     Args:
         lrs: a geometric grid, rising [R].
         losses: of each rate and seed, infinite where it diverged [R, S].
         before: the loss that all began with.
     """
+    told = tuple(lrs), tuple(map(tuple, losses.tolist()))
     means = np.log(np.maximum(losses, 1e-12)).mean(1)
-    if not np.isfinite(means).any():
-        return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), None, lrs[0] / SPACING, lrs[0] / SPACING)
-    best = int(means.argmin())
-    learned = max(0.0, math.log(max(before, 1e-12)) - means[best])
-    above = means - means[best] - min(TOLERANCE, OF_FALL * learned)
+    finite = np.sort(means[np.isfinite(means)])
+    if not len(finite):
+        return Race(*told, None, lrs[0] / SPACING, lrs[0] / SPACING)
+    best, lowest = int(means.argmin()), finite[:PLATEAU].mean()
+    level = max(means[best], lowest + NEARLY * max(0.0, math.log(max(before, 1e-12)) - lowest))
 
-    def crossing(step: int) -> float:
+    def crossing(step: int) -> tuple[float, bool]:
         k = best
-        while 0 <= k + step < len(lrs) and above[k + step] <= 0:
+        while 0 <= k + step < len(lrs) and means[k + step] <= level:
             k += step
-        if not 0 <= k + step < len(lrs) or not np.isfinite(above[k + step]):
-            return lrs[k]
-        share = -above[k] / (above[k + step] - above[k])
-        return float(lrs[k] * (lrs[k + step] / lrs[k]) ** share)
+        if not 0 <= k + step < len(lrs) or not np.isfinite(means[k + step]):
+            return lrs[k], False
+        share = (level - means[k]) / (means[k + step] - means[k])
+        return float(lrs[k] * (lrs[k + step] / lrs[k]) ** share), True
 
-    return Race(tuple(lrs), tuple(map(tuple, losses.tolist())), lrs[best], crossing(-1), crossing(1))
+    (low, steep_below), (high, steep_above) = crossing(-1), crossing(1)
+    low = min(low * INSIDE, lrs[best]) if steep_below else low
+    high = max(high / INSIDE, lrs[best]) if steep_above else high
+    return Race(*told, lrs[best], low, high)

@@ -212,8 +212,8 @@ def lr_range_test(
             if raced.best is None:
                 reason = f"each rate from {raced.lrs[0]:.2g} to {raced.lrs[-1]:.2g} diverged with some seed"
                 return replace_record(told, reason=reason)
-            end = " that was raced" if raced.high == raced.lrs[-1] else ""
-            within = f"{raced.low:.2g} is the lowest rate nearly as good as the best, {raced.high:.2g} the highest{end}"
+            end = ", the highest that was raced," if raced.high == raced.lrs[-1] else ""
+            within = f"rates from {raced.low:.2g} to {raced.high:.2g}{end} are nearly as good as the best"
             return replace_record(
                 told,
                 reason=f"a race of {race_steps} steps around {around:.2g}, {source}; {within}",

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from helpers import CPU, on_cpu, recipe_for, rows_of
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorecipe.training import lr_race
-from autorecipe.training.lr_race import BELOW, FURTHER, MOST_RACERS, RACERS, TOLERANCE, judge_race, race
+from autorecipe.training.lr_race import BELOW, FURTHER, INSIDE, MOST_RACERS, NEARLY, RACERS, judge_race, race
 
 
 def test_a_race_finds_what_trains_best(digits):
@@ -32,7 +34,7 @@ def test_a_rate_that_diverges_with_one_seed_is_not_suggested(iris):
     assert found.best is None
     assert len(found.lrs) == MOST_RACERS
     assert found.low == found.high == found.lrs[0] / 2
-    found = judge_race(GRID, np.array([[2.0, 2.1], [1.0, 1.1], [0.2, np.inf], [0.1, np.inf], [np.inf, np.inf]]))
+    found = judge_race(GRID, np.array([[2.0, 2.1], [1.0, 1.1], [0.2, np.inf], [0.1, np.inf], [np.inf, np.inf]]), 3.0)
     assert found.low <= found.high == GRID[1]
 
 
@@ -42,40 +44,46 @@ GRID = np.geomspace(1e-3, 16e-3, 5)
 @given(st.lists(st.lists(st.floats(0.1, 10), min_size=3, max_size=3), min_size=5, max_size=5))
 def test_the_winner_of_a_race_lies_between_the_rates_that_are_nearly_as_good(losses):
     losses = np.array(losses)
-    found = judge_race(GRID, losses)
+    found = judge_race(GRID, losses, 10.0)
     means = np.log(losses).mean(1)
     best = GRID[int(means.argmin())]
     assert GRID[0] <= found.low <= best <= found.high <= GRID[-1]
+    lowest = np.sort(means)[:2].mean()
+    level = max(means.min(), lowest + NEARLY * (np.log(10) - lowest))
     between = [mean for lr, mean in zip(GRID, means, strict=True) if found.low <= lr <= found.high]
-    assert max(between) <= means.min() + TOLERANCE + 1e-9
+    assert max(between) <= level + 1e-9
 
 
-def test_the_lowest_rate_nearly_as_good_lies_between_two_that_were_raced():
-    losses = np.exp([[3.0], [1.6], [1.0], [1.2], [4.0]]) * np.ones(3)
-    found = judge_race(GRID, losses)
-    assert found.low == pytest.approx(GRID[2] * 0.5 ** (0.3 / 0.6))
-    assert found.high == pytest.approx(GRID[3] * 2 ** (0.1 / 2.8))
+def test_what_is_suggested_lies_above_the_rate_where_a_quarter_of_the_fall_is_missing():
+    """From exp(5) to the mean of the best two, exp(1): the level is exp(2), halfway between two rates."""
+    found = judge_race(GRID, np.exp([[3.0], [1.02], [0.98], [1.2], [4.2]]) * np.ones(3), math.exp(5))
+    assert found.low == pytest.approx(GRID[1] * 0.5 ** (0.98 / 1.98) * INSIDE)
+    assert found.high == pytest.approx(GRID[3] * 2 ** (0.8 / 3.0) / INSIDE)
 
 
-def test_a_weak_signal_has_a_narrow_tolerance():
-    """Of a fall of 0.2 in log loss a quarter is nearly as good, not all of it."""
-    losses = np.exp([[-0.02], [-0.1], [-0.2], [-0.16], [0.0]]) * np.ones(2)
-    found = judge_race(GRID, losses, before=1.0)
-    assert found.low == pytest.approx(GRID[2] * 0.5**0.5)
-    assert GRID[3] < found.high < GRID[4]
-    assert judge_race(GRID, losses).low == GRID[0]
+def test_a_narrow_valley_has_its_best_rate_as_both_ends():
+    found = judge_race(GRID, np.exp([[3.0], [2.9], [0.0], [2.9], [4.0]]) * np.ones(3), math.exp(3))
+    assert found.low == found.high == found.best == GRID[2]
+
+
+def test_one_lucky_rate_moves_the_suggestion_little():
+    losses = np.exp([[0.7], [-0.7], [-1.9], [-1.9], [-1.9]]) * np.ones(2)
+    lucky = losses.copy()
+    lucky[4] *= math.exp(-0.3)
+    found, other = (judge_race(GRID, each, 2.4).low for each in (losses, lucky))
+    assert other == pytest.approx(found, rel=0.2)
 
 
 def test_rates_that_are_all_as_good_are_all_in_the_interval():
-    found = judge_race(GRID, np.ones((5, 2)))
+    found = judge_race(GRID, np.ones((5, 2)), 1.0)
     assert (found.low, found.high) == (GRID[0], GRID[-1])
 
 
 def test_rates_that_diverged_are_left_out():
     losses = np.array([[1.0, 1.2, 1.1], [0.5, 0.6, 0.4], [0.1, np.inf, 0.1], [np.inf] * 3, [np.inf] * 3])
-    found = judge_race(GRID, losses)
-    assert GRID[0] < found.low < GRID[1] == found.high
-    assert judge_race(GRID, np.full((5, 3), np.inf)).best is None
+    found = judge_race(GRID, losses, 1.5)
+    assert GRID[0] < found.low <= GRID[1] == found.high
+    assert judge_race(GRID, np.full((5, 3), np.inf), 1.5).best is None
 
 
 def raced_with(monkeypatch, digits, best, most=MOST_RACERS):
