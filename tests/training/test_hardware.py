@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 import time
 
 import helpers
@@ -124,3 +126,25 @@ def test_a_race_of_threads_counts_the_fastest_stretches(many, alone, chosen):
         race.send(stretches[-1])
     assert torch.get_num_threads() == chosen
     assert str(ended.value.value).startswith(f"{chosen} thread")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc's memory")
+def test_the_memory_of_large_tensors_is_kept_for_the_next_ones():
+    """Counted are the pages that the kernel has to clear."""
+    program = """
+import resource, sys, torch
+from autorecipe.training.hardware import keep_memory
+if "kept" in sys.argv:
+    keep_memory()
+for _ in range(10):
+    torch.ones(12_000_000)
+begun = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(12_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
+"""
+    pages = [
+        int(subprocess.run([sys.executable, "-c", program, *how], check=True, capture_output=True).stdout)
+        for how in ((), ("kept",))
+    ]
+    assert 10 * pages[1] < pages[0]
