@@ -98,7 +98,7 @@ def start_session(recipe: Recipe, data: DeviceData, hardware: Hardware) -> Sessi
     """
     members = [model.to(hardware.device) for model in build_members(recipe, data.info)]
     model = members[0] if len(members) == 1 else Stack(members).part()
-    if recipe.training.channels_last:
+    if recipe.training.channels_last and len(members) == 1:  # stacked kernels have no such layout; the images do
         model = model.to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(model).requires_grad_(False) if recipe.regularization.averaging else None
     session = Session(recipe, model, averaged, build_optimizer(recipe.optimizer, model, hardware.fused))
@@ -211,7 +211,9 @@ def train(
             loss = step_loss(session, data, next(batches))
             session.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.optimizer.clip_norm:
+            if recipe.optimizer.clip_norm and isinstance(model, Stack):
+                model.clip_gradients(recipe.optimizer.clip_norm)
+            elif recipe.optimizer.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
             session.optimizer.step()
         except (MemoryError, RuntimeError) as error:

@@ -71,6 +71,14 @@ class Stack(nn.Module):
         self.matrix = self.matrix[:, :0]
         return self
 
+    def clip_gradients(self, most: float) -> None:
+        """Scale the gradients of each member to a norm of at most `most`, as they would be alone."""
+        gradients = [p.grad for p in self.ordered if p.grad is not None]
+        of_each = [g.reshape(self.members, -1).norm(dim=1) for g in gradients]
+        scale = (most / (torch.stack(of_each).norm(dim=0) + 1e-6)).clamp_max(1.0)
+        for g in gradients:
+            g.mul_(scale.view(-1, *(1,) * (g.ndim - 1)))
+
     def keep(self, positions: Sequence[int]) -> None:
         """Go on with the members at these positions only."""
         self.members = len(positions)
