@@ -16,7 +16,7 @@ from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, held_up, use_shape
+from autorecipe.search.workbench import Shape, Workbench, at_once_in, describe, epochs_of, held_up, use_shape
 from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
@@ -79,6 +79,7 @@ def run_finish(
     if most_steps is not None:
         most_steps = max(1, round(most_steps * len(rows) / len(splits.train)))
     recipe = thresholds_of_search(bench, recipe)
+    shape = at_once_in(bench, recipe, shape, bench.clock.left())
     recipe = replace(recipe, {"finish.members": _members(bench, recipe, shape, most_steps)})
     slower = alone_to_group(recipe.finish.members, shape.further_member)
     step_seconds = shape.step_seconds * slower

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from dataclasses import replace as replace_record
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ class Shape:
     further_member: float = 1.0
     """Time that each further member adds to a step, over that of a step alone."""
     cohort_reason: str = ""
+    untimed: bool = False
+    """Whether trials were too short to time any cohort."""
 
 
 def shape_key(recipe: Recipe) -> str:
@@ -214,7 +217,7 @@ def measure_shape(
         recipe, {"training.precision": numerics.precision, "training.channels_last": numerics.channels_last}
     )
     params = params_of(bench, recipe.network)
-    choice = _at_once(bench, recipe, rows, numerics, params, like, share_seconds)
+    choice = _at_once(bench, recipe, rows, numerics, params, like, TRIALS_TO_TIME * share_seconds)
     found = _lr_range(bench, recipe, rows, choice, share_seconds / unit, like is not None, fallback)
     shape = Shape(
         found,
@@ -227,6 +230,7 @@ def measure_shape(
         choice.members,
         choice.further,
         choice.reason,
+        choice.untimed,
     )
     write_json(path, shape)
     bench.say(
@@ -332,14 +336,14 @@ def _at_once(
     numerics: Numerics,
     params: int,
     like: Shape | None,
-    share_seconds: float,
+    most_seconds: float,
 ) -> Choice:
-    """How many trials of a shape train at once."""
+    """How many trials of a shape train at once; a size is not timed where that might take more than `most_seconds`."""
     if not bench.hardware.cohorts:
         return Choice(1, 1.0, "one after another, as asked")
     if like is not None:
         reason = f"{like.members} at once, as in the smaller network" if like.members > 1 else like.cohort_reason
-        return Choice(like.members, like.further_member, reason)
+        return Choice(like.members, like.further_member, reason, like.untimed)
     if not bench.budget.timed:
         if params > PINNED_PARAMS:
             return Choice(1, 1.0, "one after another: the network is large")
@@ -349,10 +353,35 @@ def _at_once(
         return Choice(PINNED_MEMBERS, 1.0, f"{PINNED_MEMBERS} at once: pinned, since the budget is in epochs")
     alone = numerics.step_seconds
     threads = 1 if bench.state.one_thread else None
-    choice = choose_members(recipe, bench.data, rows, bench.hardware, alone, params, share_seconds, bench.stop, threads)
+    choice = choose_members(recipe, bench.data, rows, bench.hardware, alone, params, most_seconds, bench.stop, threads)
     if choice.members == 1 and bench.hardware.kind == "cpu":
         use_threads(threads or numerics.threads)
     return choice
+
+
+TRIALS_TO_TIME, TIMING_SHARE = 2.0, 0.04
+"""What timing a size of a cohort may take: so many trials' shares, for it is then known for all trials of a width; of a
+long run's time this share."""
+
+
+def at_once_in(bench: Workbench, recipe: Recipe, shape: Shape, seconds: float) -> Shape:
+    """Facts of a shape for a longer run of so many seconds: trials may have been too short to time cohorts of it."""
+    if not shape.untimed:
+        return shape
+    use_shape(bench, shape)
+    rows = bench.rows(bench.dataset.splits.train)
+    recipe = replace(recipe, {"training.batch_size": bench.space_batch})
+    numerics = Numerics(shape.precision, shape.channels_last, shape.threads, shape.step_seconds, shape.reason)
+    choice = _at_once(bench, recipe, rows, numerics, shape.num_params, None, TIMING_SHARE * seconds)
+    shape = replace_record(
+        shape,
+        members=choice.members,
+        further_member=choice.further,
+        cohort_reason=choice.reason,
+        untimed=choice.untimed,
+    )
+    write_json(shape_path(bench, recipe), shape)
+    return shape
 
 
 def use_shape(bench: Workbench, shape: Shape, members: int = 1) -> None:

@@ -20,8 +20,10 @@ SIZES = (8, 16, 32)
 FASTER = 0.9
 """A larger cohort is taken where a member's step takes less than this share of what it takes without."""
 MUCH_FASTER = 0.5
-TIMED_STEPS = 7
-FEWEST_SAMPLES, MOST_SAMPLES, SAMPLED_SECONDS = 3, 12, 0.05
+TIMED_STEPS = 10
+HOPELESS = 2.0
+"""A first sample that takes so many times what makes a size worth knowing is enough: large networks are slow."""
+FEWEST_SAMPLES, MOST_SAMPLES, SAMPLED_SECONDS = 4, 12, 0.05
 """Samples of two steps are taken for so long: a quick network's are many, for they are easily held up."""
 SLOW_STEP = 0.03
 """Seconds of a step alone from which on no cohort is timed: such a network keeps the device busy."""
@@ -39,6 +41,8 @@ class Choice:
     further: float
     """Time that each further member adds to a step, over that of a step alone."""
     reason: str
+    untimed: bool = False
+    """Whether there was no time to time even the smallest."""
 
 
 def alone_to_group(count: int, further: float) -> float:
@@ -76,10 +80,11 @@ def choose_members(
         return Choice(1, 1.0, f"one after another: {params:,} parameters keep the processor busy")
     use_threads(threads or hardware.threads)
     long = replace(recipe, {"training.steps": 10**6})
-    best, told = (1, alone), [f"{alone * 1000:.2f} ms alone"]
+    best, told, untimed = (1, alone), [f"{alone * 1000:.2f} ms alone"], False
     for members in SIZES:
         if TIMED_STEPS * members * best[1] > most_seconds:
             told.append(f"no time to time a cohort of {members}")
+            untimed = members == SIZES[0]
             break
         keep_going()
         try:
@@ -101,16 +106,17 @@ def choose_members(
     members, each = best
     timings = f"a member's step takes {', '.join(told)}"
     if members == 1:
-        return Choice(1, 1.0, f"one after another: {timings}")
+        return Choice(1, 1.0, f"one after another: {timings}", untimed)
     return Choice(members, max(0.0, members * each / alone - 1) / (members - 1), f"{members} at once: {timings}")
 
 
 def _step_seconds(steps: Iterator[object], hardware: Hardware, worth: float) -> float:
     """Seconds of a step: the least of a few samples, for another process may have held one of them up.
 
-    A first sample above what makes it `worth` knowing is enough: large networks would be timed for seconds.
+    The first two steps are not timed: they fill memory that the others find filled.
     """
-    next(steps)
+    for _ in range(2):
+        next(steps)
     samples: list[float] = []
     while len(samples) < FEWEST_SAMPLES or (len(samples) < MOST_SAMPLES and 2 * sum(samples) < SAMPLED_SECONDS):
         synchronize(hardware.device)
@@ -119,6 +125,6 @@ def _step_seconds(steps: Iterator[object], hardware: Hardware, worth: float) -> 
             next(steps)
         synchronize(hardware.device)
         samples.append((time.perf_counter() - begin) / 2)
-        if samples[0] > worth:
+        if samples[0] > HOPELESS * worth:
             break
     return min(samples)

@@ -1,5 +1,6 @@
 """Trials and decision runs of one shape train at once; what is told of each is as if it had trained alone."""
 
+from dataclasses import replace as replace_record
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from autorecipe.clock import Clock, parse_budget
 from autorecipe.errors import Stopped
 from autorecipe.recipe import replace
 from autorecipe.rundir import RunDir, read_json, read_lines
-from autorecipe.search import question, trials
+from autorecipe.search import question, trials, workbench
 from autorecipe.search.growth import afford
 from autorecipe.search.prepare import make_bench
 from autorecipe.search.settings import Settings
@@ -25,8 +26,8 @@ from autorecipe.search.trials import (
     seed_runs,
 )
 from autorecipe.search.tried import Tried
-from autorecipe.search.workbench import State
-from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.search.workbench import State, at_once_in, measure_shape
+from autorecipe.training.cohort_size import Choice, alone_to_group
 from autorecipe.training.loop import OutOfMemory
 from autorecipe.training.stack import NotStackable
 
@@ -261,3 +262,24 @@ def test_as_many_trials_train_as_there_is_time_for(left, fits):
     )
     assert question._how_many_fit(bench, asked, part, Tried(values={0: (0.5, 1.0)})) == fits
     assert question._how_many_fit(bench, asked, part, Tried()) == 8
+
+
+def test_a_finish_times_cohorts_that_trials_were_too_short_to_time(iris, bench_of, monkeypatch):
+    bench = replace_record(bench_of(iris), budget=parse_budget("60s"))
+    recipe = recipe_for(iris)
+    short = measure_shape(bench, recipe, 0.001)
+    assert (short.members, short.untimed) == (1, True)
+    asked = []
+
+    def choose(recipe, data, rows, hardware, alone, params, most_seconds, *others):
+        asked.append(most_seconds)
+        return Choice(8, 0.1, "8 at once")
+
+    monkeypatch.setattr(workbench, "choose_members", choose)
+    longer = at_once_in(bench, recipe, short, 50.0)
+    assert (longer.members, longer.further_member, longer.cohort_reason) == (8, 0.1, "8 at once")
+    assert asked == [2.0]
+    assert measure_shape(bench, recipe, 0.001) == longer  # what a resumed run goes by
+    assert at_once_in(bench, recipe, longer, 50.0) is longer
+    measured = replace_record(short, untimed=False)
+    assert at_once_in(bench, recipe, measured, 50.0) is measured  # found not to pay
