@@ -14,6 +14,7 @@ from autorecipe.search.summary import keeps_confirm, score_saved
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.workbench import State, describe, params_of, phase
 from autorecipe.training.checkpoint import save_weights
+from autorecipe.training.stack import NotStackable
 
 
 def replay_recipe(
@@ -110,7 +111,13 @@ def replay_recipe(
         )
         scored = splits.confirm if keeps_confirm(bench, recipe) else splits.val
         with phase(bench, "finish"):
-            found = run_recipe(bench, recipe, rows, scored)
+            try:
+                found = run_recipe(bench, recipe, rows, scored)
+            except NotStackable as error:
+                raise InputError(
+                    f"the recipe's {recipe.finish.members} networks cannot be trained at once: {error}; "
+                    "set finish.members to 1 in the recipe"
+                ) from error
         result = found.result
         if found.model is None:
             raise InputError(f"the recipe could not be trained: {result.reason}")
