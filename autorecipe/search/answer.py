@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from autorecipe.data import Dataset
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import FEW_VALUES, expected_final, fading, foresee, prior_gain, strength
+from autorecipe.search.planner import expected_final, fading, foresee, members_of_finish, prior_gain, strength
 from autorecipe.search.points import Question, incumbent_at_share
+from autorecipe.search.space import few_valued
 from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
 from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
+from autorecipe.training.cohort_size import alone_to_group
 
 SEARCH_NOISE = 0.05
 """Standard error of a log ratio of search scores on many examples: one seed each, and the winner was picked by them."""
@@ -206,14 +206,16 @@ def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: R
     epochs = epochs_of(bench, candidate) * _longer(question)
     rows = len(bench.dataset.splits.train)
     few = incumbent.network.embedding != candidate.network.embedding and few_valued(bench.dataset)
-    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows, few)
+    slower = _slower(bench, question, candidate, epochs)
+    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows, few, slower)
 
 
-def few_valued(dataset: Dataset) -> bool:
-    """Whether no number of a table takes more than `FEW_VALUES` values, among some 10,000 rows of train."""
-    train = dataset.splits.train
-    numbers = dataset.inputs[0][torch.from_numpy(train[:: 1 + len(train) // 10_000])]
-    return all(len(torch.unique(column)) <= FEW_VALUES for column in numbers.T)
+def _slower(bench: Workbench, question: Question, recipe: Recipe, epochs: float) -> float:
+    """How many times as long a step takes with the networks that the final training would train at once."""
+    shape = measure_shape(bench, recipe, question.share)
+    if shape.members == 1 or not bench.budget.timed:
+        return 1.0
+    return alone_to_group(members_of_finish(shape.further_member, epochs), shape.further_member)
 
 
 def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:

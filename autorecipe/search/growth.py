@@ -118,7 +118,8 @@ def next_question(
     others = _embeddings(bench, incumbent, space) if stage.name == "small" else []
     kept = LONGER * OVERHEAD * len(others)
     trials, seeds, more = afford(most, len(known), runs, growth, shape.members, shape.further_member, kept)
-    if trials < 3:  # the incumbent and two others
+    # The incumbent and two others; of wider networks one is better than none, for the smallest is too small.
+    if trials < 3 and not (stage.name == "width" and bench.budget.timed):
         bench.say("note", text=f"no time for two alternatives in the stage '{stage.name}'")
         return None
     return Question(

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.errors import InputError
-from autorecipe.networks import family
-from autorecipe.recipe import Recipe, replace
+from autorecipe.recipe import Recipe
 from autorecipe.results import LRRange
-from autorecipe.search.space import data_fields, load_space, starting_changes
+from autorecipe.search.space import load_space, starting_recipe
 from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import on_device
 from autorecipe.training.hardware import find_hardware
@@ -59,7 +58,7 @@ def lr_find(
 
     dataset = load_dataset(source, options, progress)
     hardware = find_hardware(device, threads)
-    chosen = recipe if recipe is not None else starting_recipe(dataset)
+    chosen = recipe if recipe is not None else starting_recipe(load_space(dataset.info.modality), dataset)
     if recipe is not None and recipe.data.modality not in ("", dataset.info.modality):
         raise InputError(
             f"the recipe is for {recipe.data.modality}s, but the data set holds {dataset.info.modality}s; "
@@ -73,12 +72,3 @@ def lr_find(
         chosen, data, rows, hardware, steps=steps, seeds=seeds, race_steps=race_steps, keep_going=stop
     )
     return describe(chosen.network), found
-
-
-def starting_recipe(dataset: Dataset) -> Recipe:
-    """The smallest network with the shipped priors."""
-    info = dataset.info
-    space = load_space(info.modality)
-    described = data_fields(info)
-    section = family(space.family).smallest(info)
-    return replace(Recipe(), {"network": section, **starting_changes(space, info), **described})

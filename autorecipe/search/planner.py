@@ -95,8 +95,8 @@ class Prior:
     embedding: float = 0.0
     """Gain of embedded numbers over plain ones, once they have epochs enough."""
     few_valued: float = 0.0
-    """The same for classes where no number takes more than `FEW_VALUES` values: an embedding then knows each value by
-    itself, and forgets that 7 lies between 6 and 8 (`docs/log.md`)."""
+    """The same for classes where no number takes more than `space.FEW_VALUES` values: an embedding then knows each
+    value by itself, and forgets that 7 lies between 6 and 8 (`docs/log.md`)."""
 
 
 PRIORS = {
@@ -113,8 +113,6 @@ PRIORS = {
         few_valued=-0.03,
     ),
 }
-FEW_VALUES = 32
-"""Up to so many different values a number is a scale of steps rather than continuous."""
 
 
 def strength(recipe: Recipe) -> float:
@@ -153,6 +151,7 @@ def prior_gain(
     params: int = 0,
     rows: int = 0,
     few_valued: bool = False,
+    slower: float = 1.0,
 ) -> float:
     """Expected relative gain of a candidate at the end of the finish, without any measurement.
 
@@ -162,7 +161,9 @@ def prior_gain(
         finish_epochs: epochs that the candidate will get in the finish.
         params: parameters of the candidate; 0: so few that they do not matter.
         rows: training examples.
-        few_valued: whether no number of the table takes more than `FEW_VALUES` values.
+        few_valued: whether no number of the table takes more than `space.FEW_VALUES` values.
+        slower: how many times as long a step takes with the networks that are trained at once: each has so many fewer
+            epochs, and wants less regularization.
     """
     prior = PRIORS[incumbent.data.modality]
     epochs = max(finish_epochs, 1e-3)
@@ -174,7 +175,7 @@ def prior_gain(
     periodic = (candidate.network.embedding == "periodic") - (incumbent.network.embedding == "periodic")
     gain = prior.few_valued if few_valued and incumbent.data.task != "regression" else prior.embedding
     crowded = math.log(params / rows) if params and rows and incumbent.data.modality == "table" else 0.0
-    best = max(0.0, min(prior.most, math.log(epochs / prior.easy) + crowded))
+    best = max(0.0, min(prior.most, math.log(epochs / slower / prior.easy) + crowded))
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
     return (
         prior.width * capacity * doublings

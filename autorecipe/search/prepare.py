@@ -10,13 +10,12 @@ import torch
 from autorecipe.clock import Budget, Clock
 from autorecipe.data import Dataset, ReadOptions, load_dataset
 from autorecipe.errors import CheckFailed, InputError
-from autorecipe.networks import family
 from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
 from autorecipe.rundir import RunDir, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search import studies
 from autorecipe.search.settings import Settings
-from autorecipe.search.space import Space, data_fields, load_space, modality_of, starting_changes
+from autorecipe.search.space import Space, data_fields, load_space, modality_of, starting_recipe
 from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
 from autorecipe.training.evaluate import on_device, score
@@ -151,11 +150,7 @@ def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
                 f"but '{info.name}' is {info.task} on {info.modality}s; leave --from out, or give a recipe of such data"
             )
         return replace(recipe, {**described, "training.train_on": "train", "finish": to_dict(Recipe().finish)})
-    chosen = family(bench.space.family)
-    if info.modality not in chosen.modalities:
-        raise InputError(f"the family '{bench.space.family}' does not take {info.modality}s")
-    section = chosen.smallest(info)
-    return replace(Recipe(), {"network": section, **starting_changes(bench.space, info), **described})
+    return starting_recipe(bench.space, bench.dataset, bench.seed)
 
 
 def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_record
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from autorecipe.data import Dataset
 from autorecipe.data.metrics import METRICS
 from autorecipe.data.targets import range_text
 from autorecipe.errors import InputError, did_you_mean
+from autorecipe.networks import family
 from autorecipe.recipe import Recipe, field_names, from_dict, get, replace
 from autorecipe.recipe_checks import check_recipe
 from autorecipe.results import DatasetInfo
@@ -226,6 +229,32 @@ def data_fields(info: DatasetInfo, split_seed: int = 0) -> dict[str, Any]:
         "data.split_seed": split_seed,
         "data.digest": info.digest,
     }
+
+
+def starting_recipe(space: Space, dataset: Dataset, split_seed: int = 0) -> Recipe:
+    """What a search begins with: the smallest network of the space's family, and the space's priors.
+
+    Raises:
+        InputError: the family does not take such data.
+    """
+    info, chosen = dataset.info, family(space.family)
+    if info.modality not in chosen.modalities:
+        raise InputError(f"the family '{space.family}' does not take {info.modality}s")
+    section = chosen.smallest(info)
+    if info.modality == "table" and info.task != "regression" and few_valued(dataset):
+        section = replace_record(section, embedding="none")  # as `planner.PRIORS` has it
+    return replace(Recipe(), {"network": section, **starting_changes(space, info), **data_fields(info, split_seed)})
+
+
+FEW_VALUES = 32
+"""Up to so many different values a number is a scale of steps rather than continuous."""
+
+
+def few_valued(dataset: Dataset) -> bool:
+    """Whether no number of a table takes more than `FEW_VALUES` values, among some 10,000 rows of train."""
+    train = dataset.splits.train
+    numbers = dataset.inputs[0][train[:: 1 + len(train) // 10_000]]
+    return all(len(column.unique()) <= FEW_VALUES for column in numbers.T)
 
 
 def starting_changes(space: Space, info: DatasetInfo) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whole searches on real tables, with budgets in epochs: small, and the same every time."""
 
 import shutil
+from dataclasses import replace as replace_record
 from types import SimpleNamespace
 
 import numpy as np
@@ -546,3 +547,39 @@ def test_the_latest_examples_are_trained_on_in_the_end(searched, tmp_path):
     again = read_json(replayed.summary)
     assert again["scores"]["confirm"] is None
     assert again["scores"]["test"] == pytest.approx(summary["scores"]["test"], rel=0.05)
+
+
+@pytest.mark.slow
+def test_several_networks_of_images_are_trained_at_the_end(searched, monkeypatch):
+    """With whatever memory layout is fastest: a whole run, to its score."""
+
+    asked = []
+
+    def several(bench, recipe, shape, seconds):
+        asked.append(seconds)
+        return replace_record(shape, members=8)
+
+    monkeypatch.setattr(finish, "at_once_in", several)
+    monkeypatch.setattr(finish.planner, "members_of_finish", lambda *a: 3)
+    found = searched(source="digits", budget="20s")
+    summary = read_json(found.run.summary)
+    assert summary["status"] == "complete"
+    assert len(asked) == 1
+    assert any("3 networks" in facts["text"] for facts in found.heard.of("note"))
+
+
+def test_several_networks_that_cannot_be_trained_at_once_are_refused(tmp_path, monkeypatch):
+    from autorecipe.search import replay
+    from autorecipe.training.stack import NotStackable
+
+    def refuse(*args, **facts):
+        raise NotStackable("a layer of another kind")
+
+    monkeypatch.setattr(replay, "run_recipe", refuse)
+    recipe = replace(Recipe(), {"data.modality": "table", "data.task": "multiclass", "finish.members": 3})
+    with pytest.raises(InputError, match=r"3 networks .* layer of another kind; set finish.members to 1"):
+        replay_recipe(
+            recipe, "iris", tmp_path / "run", start_clock(parse_budget("1epochs"), since_process_start=False),
+            say=lambda *a, **facts: None, stop=lambda: None,
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()

@@ -6,16 +6,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorecipe.clock import parse_budget
 from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import family
 from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.rundir import read_json
-from autorecipe.search.answer import SEARCH_NOISE, _search_noise, few_valued
+from autorecipe.search import answer, growth
+from autorecipe.search.answer import SEARCH_NOISE, _search_noise
 from autorecipe.search.growth import LONGER, _embedding_question, _other_points, afford, next_question
 from autorecipe.search.ledger import Progress
+from autorecipe.search.lr_find import lr_find
 from autorecipe.search.planner import Plan
 from autorecipe.search.points import Alternative
-from autorecipe.search.space import load_space, shipped_path
+from autorecipe.search.prepare import first_recipe
+from autorecipe.search.settings import Settings
+from autorecipe.search.space import few_valued, load_space, shipped_path
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr, describe
 
@@ -158,6 +163,60 @@ def test_numbers_of_few_values_are_seen():
     assert few_valued(load_dataset((steps, label), ReadOptions()))
     mixed = np.concatenate([steps, random.normal(size=(300, 1))], axis=1)
     assert not few_valued(load_dataset((mixed, label), ReadOptions()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "embedding"), [("steps", "none"), ("mixed", "piecewise"), ("regression", "piecewise")]
+)
+def test_the_start_has_the_embedding_that_suits_the_numbers(kind, embedding):
+    random = np.random.default_rng(0)
+    inputs = random.integers(0, 16, (300, 4)).astype(float)
+    if kind == "mixed":
+        inputs[:, 0] = random.normal(size=300)
+    target = random.normal(size=300) if kind == "regression" else random.choice(["a", "b"], 300)
+    dataset = load_dataset((inputs, target), ReadOptions())
+    bench = SimpleNamespace(dataset=dataset, seed=0, space=load_space("table"))
+    assert first_recipe(Settings(source=None), bench).network.embedding == embedding
+    tested, _ = lr_find(
+        (inputs, target), ReadOptions(), device="cpu", threads=1, steps=24, seeds=1, race_steps=0,
+        say=lambda *a, **facts: None, stop=lambda: None,
+    )  # fmt: skip
+    assert ("piecewise" in tested) == (embedding == "piecewise")
+
+
+@pytest.mark.parametrize(("stage", "trials"), [("width", 2), ("depth", None)])
+def test_one_wider_network_is_tried_where_there_is_no_time_for_two(monkeypatch, iris, stage, trials):
+    section = replace(Recipe(), {"network.width": 16}).network
+    others = [Alternative(str(k), replace(Recipe(), {"network.width": k}).network) for k in (32, 64)]
+    shape = SimpleNamespace(members=1, further_member=1.0)
+    for name in ("wider_networks", "deeper_networks"):
+        monkeypatch.setattr(growth, name, lambda *a: others)
+    monkeypatch.setattr(growth, "measure_shape", lambda *a: shape)
+    monkeypatch.setattr(growth, "time_left", lambda *a: 2.6)
+    said = []
+    bench = SimpleNamespace(
+        space=load_space("table"),
+        dataset=iris,
+        budget=parse_budget("40s"),
+        say=lambda kind, **facts: said.append(facts["text"]),
+    )
+    progress = Progress(incumbent=replace(Recipe(), {"network": section}), done=("small", "width", "regularize"))
+    asked = next_question(
+        bench, next(s for s in STAGES if s.name == stage), Plan("seconds", 9.0, 18.0, 1.0, 32), progress, asked=0
+    )
+    assert (asked.trials if asked else None) == trials
+    assert bool(said) == (trials is None)
+
+
+def test_each_of_several_networks_has_fewer_epochs(monkeypatch):
+    def slower(members, further, timed=True):
+        shape = SimpleNamespace(members=members, further_member=further)
+        monkeypatch.setattr(answer, "measure_shape", lambda *a: shape)
+        bench = SimpleNamespace(budget=SimpleNamespace(timed=timed))
+        return answer._slower(bench, SimpleNamespace(share=1.0), None, 100.0)
+
+    assert slower(8, 0.4) == pytest.approx(2.2)
+    assert slower(1, 0.4) == slower(8, 0.4, timed=False) == 1.0
 
 
 def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():

@@ -161,6 +161,16 @@ def test_numbers_of_few_values_want_no_embedding_in_the_end():
     assert prior_gain(*of_numbers, 80.0, few_valued=True) == prior_gain(*of_numbers, 80.0) < 0
 
 
+def test_several_networks_at_once_want_less_regularization():
+    """Each of them sees the examples less often."""
+    table = replace(Recipe(), {"data.modality": "table", "data.task": "multiclass", "network.width": 64})
+    dropped = replace(table, {"regularization.dropout": 0.1})
+    alone, together = (prior_gain(table, dropped, 40.0, 10_000, 10_000, slower=slower) for slower in (1.0, 2.4))
+    assert together < alone
+    wider = replace(table, {"network.width": 128})
+    assert prior_gain(table, wider, 40.0, slower=2.4) == prior_gain(table, wider, 40.0)
+
+
 def test_what_long_trials_measure_does_not_fade():
     assert fading("table", 100.0, 5000.0) == 1
     assert fading("table", 20.0, 600.0) == fading("table", 20.0, 6000.0) < 1
