@@ -31,6 +31,7 @@ from autorecipe.data import Dataset, ReadOptions, load_dataset
 from autorecipe.networks import build, family, num_params
 from autorecipe.recipe import Block, NetworkSection, Recipe, replace
 from autorecipe.search.space import data_fields
+from autorecipe.search.workbench import TRIALS_TO_TIME
 from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.cohort_size import choose_members
 from autorecipe.training.evaluate import DeviceData, on_device, predict, score
@@ -113,7 +114,9 @@ def together(
     rows, val = (torch.from_numpy(getattr(dataset.splits, name)) for name in ("train", "val"))
     targets = dataset.targets.numpy()[dataset.splits.val]
     params = num_params(build(recipes[0].network, recipes[0].regularization, dataset.info, 0))
-    choice = choose_members(recipes[0], data, rows, hardware, step.step_seconds, params)
+    of_a_trial = recipes[0].training.steps * step.step_seconds
+    most_seconds = TRIALS_TO_TIME * of_a_trial  # as in a search
+    choice = choose_members(recipes[0], data, rows, hardware, step.step_seconds, params, most_seconds)
     if choice.members == 1:
         use_threads(step.threads)
         return alone(recipes, dataset, data, hardware), 1
