@@ -7,23 +7,21 @@ from dataclasses import replace as replace_record
 from typing import Any
 
 import numpy as np
-import torch
 
 from autorecipe.data import Dataset
 from autorecipe.errors import InputError
-from autorecipe.networks import build_final
 from autorecipe.outputs.claims import EXACT, FAILS, FEW_EXAMPLES, HOLDS, UNCHECKED, Claim, follows, score_tolerance
-from autorecipe.recipe import Recipe, load_recipe
+from autorecipe.recipe import Recipe, load_recipe, to_dict
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, read_json, read_lines, read_mapping
 from autorecipe.search.checksums import changed_files
 from autorecipe.search.decide import Evidence
 from autorecipe.search.evidence import judge
 from autorecipe.search.ledger import evidence_of, load_decisions
-from autorecipe.search.summary import environment, keeps_confirm
-from autorecipe.search.trials import kept_run
+from autorecipe.search.summary import environment, keeps_confirm, load_model
+from autorecipe.search.trials import MOST_SEEDS, kept_run
 from autorecipe.search.workbench import Workbench
-from autorecipe.training.checkpoint import load_weights, sha256
+from autorecipe.training.checkpoint import sha256
 from autorecipe.training.evaluate import USUAL, predict, score
 
 DATA = "data is that of the run"
@@ -143,8 +141,39 @@ def check_data(run: RunDir, stated: Stated, dataset: Dataset) -> list[Claim]:
     reason = "" if verdict == HOLDS else "another data set, or it was changed; give its own: --data PATH"
     claims = [Claim("data", DATA, verdict, shown, found[:12], reason=reason)]
     if verdict == HOLDS:
-        claims.append(_check_splits(run, dataset))
+        claims += [_check_splits(run, dataset), _check_preprocess(run, dataset)]
     return claims
+
+
+LEARNED = (
+    *("task", "metric", "classes", "target_scale", "num_examples", "num_numbers", "cardinalities", "bins"),
+    *("resolution", "channels", "pixel_mean", "pixel_std"),
+)
+"""Facts of the data that the network was built and scored by."""
+
+
+def _check_preprocess(run: RunDir, dataset: Dataset) -> Claim:
+    what = "preprocess.json is what the data gives"
+    try:
+        kept = read_mapping(run.preprocess)
+    except InputError as error:
+        return Claim("data", what, FAILS, reason=str(error))
+    facts, info = to_dict(dataset.info), kept.get("info")
+    wrong = [] if alike(kept.get("preprocess"), to_dict(dataset.preprocess)) else ["preprocess"]
+    wrong += [name for name in LEARNED if not isinstance(info, dict) or not alike(info.get(name), facts[name])]
+    reason = f"{', '.join(wrong)} in it is something else" if wrong else ""
+    return Claim("data", what, FAILS if wrong else HOLDS, tolerance=f"{EXACT:g} of a number", reason=reason)
+
+
+def alike(kept: object, found: object) -> bool:
+    """Whether plain data says the same; numbers up to rounding."""
+    if isinstance(kept, dict) and isinstance(found, dict):
+        return kept.keys() == found.keys() and all(alike(kept[name], found[name]) for name in kept)
+    if isinstance(kept, list) and isinstance(found, list):
+        return len(kept) == len(found) and all(alike(a, b) for a, b in zip(kept, found, strict=True))
+    if isinstance(kept, float) and isinstance(found, float):
+        return math.isclose(kept, found, rel_tol=EXACT, abs_tol=1e-9)
+    return kept == found
 
 
 def _check_splits(run: RunDir, dataset: Dataset) -> Claim:
@@ -175,13 +204,9 @@ def check_scores(bench: Workbench, run: RunDir, stated: Stated) -> tuple[list[Cl
     if summary is None or recipe is None:
         return [Claim("score", SCORE, UNCHECKED, reason="a file it needs is damaged")], None
     try:
-        model = build_final(recipe, info)
-        load_weights(model, run.weights)
+        model = load_model(replace_record(bench, run=run), recipe)
     except InputError as error:
         return [Claim("score", SCORE, FAILS, reason=str(error))], None
-    model = model.to(bench.hardware.device)
-    if recipe.training.channels_last:
-        model = model.to(memory_format=torch.channels_last)
     same, machine = _same_machine(bench, summary, recipe)
     targets, splits = bench.dataset.targets.numpy(), bench.dataset.splits
     claims, on_test = [], None
@@ -267,14 +292,16 @@ def check_baselines(stated: Mapping[str, float], again: Mapping[str, float], met
 # The ledger
 
 
-def check_ledger(bench: Workbench, run: RunDir, decisions: Sequence[Decision]) -> Claim:
+def check_ledger(bench: Workbench, run: RunDir, decisions: Sequence[Decision] | None) -> Claim:
     """That each decision's effect and verdict follow from the predictions that the run keeps of its fresh seeds.
 
     Args:
         bench: with the run's data.
         run: the run, which is only read.
-        decisions: in their order.
+        decisions: in their order; None if they cannot be read.
     """
+    if decisions is None:
+        return Claim("ledger", LEDGER, UNCHECKED, reason="decisions.json is gone or damaged")
     of_run = replace_record(bench, run=run)
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
     wrong, lost, counted = [], 0, 0
@@ -291,7 +318,7 @@ def check_ledger(bench: Workbench, run: RunDir, decisions: Sequence[Decision]) -
         except InputError:
             lost += 1
             continue
-        runs = [[kept_run(of_run, side, seed) for side in sides] for seed in range(decision.num_seeds)]
+        runs = [[kept_run(of_run, side, seed) for side in sides] for seed in range(min(decision.num_seeds, MOST_SEEDS))]
         pairs = [(old, new) for old, new in runs if old is not None and new is not None]
         if len(pairs) < max(2, decision.num_seeds):
             lost += 1

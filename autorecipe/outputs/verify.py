@@ -17,7 +17,6 @@ from autorecipe.errors import InputError, Stopped
 from autorecipe.outputs import recount
 from autorecipe.outputs.claims import FAILS, OPEN, UNCHECKED, Claim, duration
 from autorecipe.outputs.recheck import RETRAINING, Checking, OverBudget, recheck
-from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, reading, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data
@@ -185,6 +184,8 @@ class _Session:
         spent = self.clock.elapsed() + END_SECONDS if self.budget.timed else self.spent_epochs
         missing = sum(claim.needs or 0.0 for claim in claims)
         timed = self.budget.timed
+        if self.over and self.budget.seconds is not None:  # nobody knows how much was left to do
+            missing = max(missing, self.budget.seconds)
         enough = duration(1.1 * (spent + missing) if timed else spent + missing, timed)
         told = []
         for claim in claims:
@@ -239,8 +240,7 @@ def _check_all(session: _Session, settings: Settings, source: object, place: Run
     session.test_reads += outputs is not None
     session.fixed += tuple(scored)
     session.last = later[2:]
-    decisions: list[Decision] = stated.decisions or []
-    session.fixed += (recount.check_ledger(bench, run, decisions),)
+    session.fixed += (recount.check_ledger(bench, run, stated.decisions),)
     session.last = later[3:]
     scores = recount.numbers_of((stated.summary or {}).get("scores"))
     spent = (stated.summary or {}).get("budget")
@@ -252,7 +252,7 @@ def _check_all(session: _Session, settings: Settings, source: object, place: Run
     def done(claims: Mapping[Any, Claim]) -> None:
         session.trained, session.last = tuple(claims.values()), ()
 
-    work = Checking(bench, run, decisions, session.room, tell, seed, by_stage.get("finish", 0.0))
+    work = Checking(bench, run, stated.decisions or [], session.room, tell, seed, by_stage.get("finish", 0.0))
     recheck(work, scores.get("test") if stated.recipe else None, outputs, done)
     session.test_reads += any(c.kind == "retraining" and "found" in c.numbers for c in session.trained)
     _check_baselines(session, bench, stated.summary or {}, by_stage.get("baselines", 0.0))

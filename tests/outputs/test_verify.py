@@ -147,6 +147,7 @@ def test_every_file_that_is_changed_or_gone_is_found(what, run):
         ("recipes gone", "files"),
         ("trials", "files"),
         ("splits", "data"),
+        ("preprocess", "data"),
     ],
 )
 def test_a_forger_who_knows_of_the_checksums_is_found_by_what_is_measured_again(what, kind, run):
