@@ -32,8 +32,8 @@ from autorecipe.search import decide
 from autorecipe.search.decide import Evidence, mean_variance
 from autorecipe.search.evidence import Measured, Pair, judge
 from autorecipe.search.ledger import evidence_of
-from autorecipe.search.trials import MOST_SEEDS, parts_of, run_recipe, seed_runs
-from autorecipe.search.workbench import Shape, Workbench, describe, shape_path, use_shape
+from autorecipe.search.trials import parts_of, run_recipe, seed_runs
+from autorecipe.search.workbench import Shape, Workbench, describe, held_up, shape_path, use_shape
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.gains import example_gains
@@ -48,8 +48,11 @@ SEED_STEP = 100_003
 RETRAINING = "recipe trained again with another seed"
 MARGIN = 1.25
 """A run is begun where there is so many times the time that it is expected to take."""
-
-assert FIRST_SEED > MOST_SEEDS
+SURE_SECONDS = 2.0
+"""Runs of so many seconds tell as much of the pace as was known before."""
+MOST_SLOWER = 3.0
+SLOW = 2.0
+"""Runs that take so many times as long as expected are held up by another process."""
 
 
 class OverBudget(Exception):
@@ -77,8 +80,14 @@ class Checking:
     """Runs with new seeds, by the decision's place in the ledger."""
     broken: dict[int, str] = field(default_factory=dict)
     """Why a comparison cannot go on, by the decision's place in the ledger."""
-    pace: float = 1.0
-    """Time that runs have taken over what was expected."""
+    expected: float = 0.0
+    taken: float = 0.0
+    """Seconds that comparisons with new seeds were expected to take, and took."""
+
+    @property
+    def pace(self) -> float:
+        """How many times as long as expected runs take here; short ones, and other processes, tell little of it."""
+        return min(MOST_SLOWER, (self.taken + SURE_SECONDS) / (self.expected + SURE_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,8 @@ def _judged(work: Checking, place: int, needs: float) -> Look:
     metric = bench.dataset.info.metric
     claimed = claimed_of(decision)
     what = f"{decision.question}: {_pair_in_words(work.run, decision, claimed)}"
-    stated = _effect_in_words(decision.effect, decision.interval, decision.p_better, decision.num_seeds)
+    effect = decision.effect, decision.interval, decision.p_better
+    stated = _effect_in_words(*effect, decision.num_seeds, decision.judged_by, metric)
     tolerance = {
         BETTER: f"P(better) above {1 - decide.CLAIM:.2f}",
         WORSE: f"P(better) below {decide.CLAIM:.2f}",
@@ -179,9 +189,8 @@ def _judged(work: Checking, place: int, needs: float) -> Look:
         "num_seeds": len(have),
         "scores": measured.scores,
     }
-    said = _effect_in_words(found.effect, found.interval, measured.judged.p_better, len(have))
-    if measured.judged_by != metric:
-        said += f" by {measured.judged_by}"
+    effect = found.effect, found.interval, measured.judged.p_better
+    said = _effect_in_words(*effect, len(have), measured.judged_by, metric)
     claim = replace_record(claim, verdict=verdict, found=said, numbers=numbers)
     return Look(claim, open=verdict == OPEN and not problem)
 
@@ -206,11 +215,17 @@ def _pair_in_words(run: RunDir, decision: Decision, claimed: str) -> str:
 
 
 def _effect_in_words(
-    effect: float | None, interval: tuple[float, float] | None, p_better: float | None, seeds: int
+    effect: float | None,
+    interval: tuple[float, float] | None,
+    p_better: float | None,
+    seeds: int,
+    judged_by: str,
+    metric: str,
 ) -> str:
     if effect is None or interval is None or p_better is None:
         return ""
-    return f"{effect:+.3g} ({interval[0]:+.2g} to {interval[1]:+.2g}), P(better) {p_better:.3f}, {seeds} seeds"
+    by = f" by {judged_by}" if judged_by not in ("", metric) else ""
+    return f"{effect:+.3g} ({interval[0]:+.2g} to {interval[1]:+.2g}), P(better) {p_better:.3f}{by}, {seeds} seeds"
 
 
 def _new_pairs(work: Checking, decision: Decision, sides: tuple[Recipe, ...], seeds: Sequence[int]) -> list[Pair]:
@@ -231,8 +246,11 @@ def _new_pairs(work: Checking, decision: Decision, sides: tuple[Recipe, ...], se
             if shape is not None:
                 use_shape(bench, shape)
             found += seed_runs(bench, [job])
+    taken = bench.clock.elapsed() - begin
     if expected > 0:
-        work.pace = max(0.2, (bench.clock.elapsed() - begin) / expected)
+        work.expected, work.taken = work.expected + expected, work.taken + taken
+        if taken > SLOW * (expected + SURE_SECONDS):
+            held_up(bench, "new seeds take far longer than they did")
     both = [found[k : k + 2] for k in range(0, len(found), 2)]
     return [(old, new) for old, new in both if old is not None and new is not None]
 
@@ -326,7 +344,7 @@ def check_retraining(work: Checking, stated: float | None, outputs: np.ndarray |
     epochs = again.finish.members * again.training.steps * again.training.batch_size / max(1, len(splits.train))
     shape = shape_of(bench, again)
     seconds = work.finish_seconds or again.finish.members * _seconds_alone(work, again)
-    needs = MARGIN * max(1.0, work.pace) * seconds if bench.budget.timed else epochs
+    needs = MARGIN * work.pace * seconds if bench.budget.timed else epochs
     if not work.room(needs):
         return replace_record(blank, needs=needs)
     work.tell(f"the recipe, trained again: {describe(again.network)}")
