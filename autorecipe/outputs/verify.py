@@ -103,7 +103,8 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
     settings = load_settings(run)
     if source is None and settings.source is None:
         raise InputError(
-            f"{run.path} is a run of arrays from Python; verify it from Python: autorecipe.verify(run, data=(X, y))"
+            f"{run.path} is a run of arrays from Python; give them again, from Python: "
+            "autorecipe.verify(run, data=(X, y))"
         )
     if source is None and path_of(settings.source) is None and bundled_of(settings.source) is None:
         raise InputError(
