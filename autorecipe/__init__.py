@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autorecipe.estimator import AutoRecipeClassifier, AutoRecipeRegressor
+    from autorecipe.outputs.verify import Verification
     from autorecipe.predictor import Result
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "resume",
     "search",
+    "verify",
 ]
 
 
@@ -142,6 +144,40 @@ def resume(
         if metric is not None and name != load_settings(folder).metric:
             raise InputError(f"{folder.path} is a run in the metric '{load_settings(folder).metric}', not '{name}'")
         return Result(resume_run(folder, more, clock, source=data, say=say or _silent, stop=_go_on))
+
+
+def verify(
+    run: Path | str,
+    budget: str = "2m",
+    *,
+    data: Any = None,
+    metric: Any = None,
+    seed: int = 0,
+    say: Callable[..., None] | None = None,
+) -> Verification:
+    """Check every claim of a run again: `found.holds`, and one row of `found.claims` for each.  Nothing in it changes.
+
+    Args:
+        run: the run's folder.
+        budget: time from this call to its return, or epochs over all trainings.
+        data: the data set, if it moved, or the arrays again, if the run was of arrays.
+        metric: the function again, if the run's metric is one.
+        seed: other numbers give other new seeds.
+        say: told what is being done.
+
+    Raises:
+        InputError: no run with a model, no data, or another process works on the run.
+    """
+    from autorecipe.clock import parse_budget, start_clock
+
+    allowed = parse_budget(budget)
+    clock = start_clock(allowed, since_process_start=False)
+    from autorecipe.data.metrics import own_metric
+    from autorecipe.outputs.verify import verify as check
+    from autorecipe.rundir import open_run
+
+    with own_metric("" if metric is None else metric):
+        return check(open_run(run), allowed, clock, source=data, seed=seed, say=say or _silent, stop=_go_on)
 
 
 def load(run: Path | str) -> Result:

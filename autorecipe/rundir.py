@@ -87,6 +87,11 @@ class RunDir:
         return self.artifacts / "checks.json"
 
     @property
+    def checksums(self) -> Path:
+        """SHA-256 of the results; there once a run has ended."""
+        return self.path / "checksums.json"
+
+    @property
     def checkpoint(self) -> Path:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"
@@ -353,11 +358,33 @@ def locked(run: RunDir) -> Iterator[None]:
     run.path.mkdir(parents=True, exist_ok=True)
     with open(run.path / ".lock", "a+b") as file:
         if not _lock(file):
-            raise _InUse(f"another process is working on {run.path}; wait for it or stop it first")
+            raise _in_use(run)
         yield
 
 
-def _lock(file: IO[bytes]) -> bool:
+@contextlib.contextmanager
+def reading(run: RunDir) -> Iterator[None]:
+    """A block in which nobody writes to the run; several processes may read.  Nothing in its folder changes.
+
+    Raises:
+        InputError: another process works on this run.
+    """
+    try:
+        file = open(run.path / ".lock", "rb")  # noqa: SIM115
+    except OSError:  # a copy without it: nobody writes
+        yield
+        return
+    with file:
+        if not _lock(file, shared=True):
+            raise _in_use(run)
+        yield
+
+
+def _in_use(run: RunDir) -> _InUse:
+    return _InUse(f"another process is working on {run.path}; wait for it or stop it first")
+
+
+def _lock(file: IO[bytes], shared: bool = False) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows
@@ -369,7 +396,7 @@ def _lock(file: IO[bytes]) -> bool:
             return False
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -448,9 +448,30 @@ def damaged(made: Made) -> list[Case]:
         ("storage", "a storage that is none", "dashboard run --storage nonsense", "nonsense", table),
     ]  # fmt: skip
     found += [Case(f"dashboard/{name}", what, words, says, make) for name, what, words, says, make in boards]
+    of_arrays = damage("settings.json", fields(source=None))
+    checked = [
+        ("verify-missing", "a run that is not there", "verify runs/none", "runs/none", nothing),
+        ("verify-no-run", "a folder that is no run", "verify photos", "photos", good_photos),
+        ("verify-budget", "a budget that is none", "verify run --budget soon", "soon", table),
+        ("verify-device", "a device that is none", "verify run --device tpu", "tpu", table),
+        ("verify-settings", "settings.json: noise", "verify run", "settings.json", both(table, damage("settings.json", noise(300)))),
+        ("verify-data-gone", "the data is gone", "verify run", "--data", both(table, lambda at: (at / "data.csv").unlink())),
+        ("verify-data-missing", "data that is not there", "verify run --data new.csv", "new.csv", table),
+        ("verify-data-other", "data without the target", "verify run --data new.csv", "label", both(table, put("new.csv", csv_text(["a", "b"], [["1", "2"]] * 9)))),
+        ("verify-arrays", "a run of arrays from Python", "verify run", "data=(X, y)", both(table, of_arrays)),
+        ("compare-missing", "a run that is not there", "compare run runs/none", "runs/none", table),
+        ("compare-no-run", "a folder that is no run", "compare run photos", "photos", both(table, good_photos)),
+        ("compare-one", "one run", "compare run", "RUN", table),
+        ("compare-summary", "summary.json: noise", "compare run run", "summary.json", both(table, damage("summary.json", noise(300)))),
+        ("compare-recipe", "recipe.yaml: noise", "compare run run", "recipe.yaml", both(table, damage("recipe.yaml", noise(300)))),
+        ("compare-preprocess", "preprocess.json: without its facts", "compare run run", "preprocess.json", both(table, damage("preprocess.json", fields(info={})))),
+    ]  # fmt: skip
+    found += [Case(f"check/{name}", what, words, says, make) for name, what, words, says, make in checked]
     empty = both(folder("run"), put("run/settings.json", '{"source": "data.csv"}'), good_table)
     return [
         *found,
+        Case("check/verify-no-model", "a run that has no model yet", "verify run", "resume", empty),
+        Case("check/compare-no-model", "a run that has no model yet", "compare run run", "resume", empty),
         Case("run/no-model", "a run that has no model yet", "predict run data.csv", "resume", empty),
         Case("run/missing", "a run that is not there", "predict runs/none data.csv", "runs/none", good_table),
         Case("run/no-run", "a folder that is no run", "predict photos data.csv", "photos", both(good_photos, good_table)),

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import autorecipe
-from autorecipe.cli import data_commands, run_commands, search_commands, words
+from autorecipe.cli import check_commands, data_commands, run_commands, search_commands, words
 from autorecipe.errors import AutoRecipeError
 
 DEBUG = "AUTORECIPE_DEBUG"
@@ -41,6 +41,12 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ),
     ),
     ("replay", search_commands.replay, ("autorecipe replay runs/digits-1/recipe.yaml digits --out runs/again",)),
+    (
+        "verify",
+        check_commands.verify,
+        ("autorecipe verify runs/digits-1 --budget 5m", "autorecipe verify runs/houses-1 --data elsewhere/houses.csv"),
+    ),
+    ("compare", check_commands.compare, ("autorecipe compare runs/digits-1 runs/digits-2",)),
     ("dashboard", run_commands.dashboard, ("autorecipe dashboard runs/digits-1 --port 8080",)),
     ("cache", data_commands.cache, ("autorecipe cache --clear",)),
 )

@@ -174,6 +174,7 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
     """Everything after the data has been read."""
     run, info = bench.run, bench.dataset.info
     bench.state.by_stage["start"] = bench.state.by_stage.get("start", 0.0) + bench.clock.elapsed()
+    run.checksums.unlink(missing_ok=True)  # of a finished run that goes on
     if not run.decisions.exists():
         save_decisions(run, [])
     bench.say("start", run=str(run.path), dataset=info.name, budget=bench.budget.given, resumed=resumed)

@@ -92,15 +92,19 @@ def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     """
     differences = np.asarray(evidence.differences)
     count = len(differences)
-    squares, df = pool([evidence, *(e for e in earlier if e.measure == evidence.measure)])
-    total_df = PRIOR_DF + df
-    relative = (PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / total_df
+    relative, total_df = seed_spread([evidence, *(e for e in earlier if e.measure == evidence.measure)])
     seed_variance = relative * evidence.error**2 * (1 / count + evidence.overlap)
     error = math.sqrt(seed_variance + evidence.example_variance)
     effect = float(differences.mean())
     half = float(special.stdtrit(total_df, 0.95)) * error
     p_better = float(special.stdtr(total_df, effect / error)) if error else float(effect > 0)
     return Estimate(effect, error, (effect - half, effect + half), p_better)
+
+
+def seed_spread(evidences: Sequence[Evidence]) -> tuple[float, float]:
+    """Variance of a paired difference between seeds, relative to the error, pooled with its prior; and its df."""
+    squares, df = pool(evidences)
+    return (PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / (PRIOR_DF + df), PRIOR_DF + df
 
 
 def pool(evidences: Sequence[Evidence]) -> tuple[float, float]:
@@ -121,10 +125,11 @@ def pool(evidences: Sequence[Evidence]) -> tuple[float, float]:
 
 def undecided(result: Estimate, error: float) -> bool:
     """Whether a second look could still say something: no claim, no rejection, no tie."""
-    return LOOK_LEVEL < result.p_better < CLAIM and not _tie(result, error)
+    return LOOK_LEVEL < result.p_better < CLAIM and not is_tie(result, error)
 
 
-def _tie(result: Estimate, error: float) -> bool:
+def is_tie(result: Estimate, error: float) -> bool:
+    """Whether the two are as good as each other: the interval lies within the margin."""
     margin = TIE_SHARE * error
     return -margin <= result.interval[0] and result.interval[1] <= margin
 
@@ -147,4 +152,4 @@ def verdict(result: Estimate | None, expected_final: float, error: float) -> tup
         return (ADOPTED_AGAINST_TRIALS if result.p_better <= 1 - CLAIM else ADOPTED_ON_PRIOR), True
     if result.p_better <= 1 - CLAIM:
         return REJECTED, False
-    return (TIE if _tie(result, error) else NOT_DECIDED), False
+    return (TIE if is_tie(result, error) else NOT_DECIDED), False

@@ -14,6 +14,7 @@ from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search.accounts import audited, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
+from autorecipe.search.checksums import write_checksums
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
@@ -62,6 +63,7 @@ def score_saved(
     accounts = {"fresh_seeds": fresh, "smaller": smaller_runner_up(bench, recipe, decisions), "audit": audited(bench)}
     write_summary(bench, recipe, status, scores, metrics, named, accounts)
     bench.heartbeat()
+    write_checksums(bench.run)
     bench.say(
         "result",
         status=status,

@@ -433,6 +433,11 @@ def _weights_path(bench: Workbench, seeded: Recipe) -> Path:
     return bench.run.artifacts / "evidence" / f"{seeded.digest}{WEIGHTS}"
 
 
+def kept_run(bench: Workbench, recipe: Recipe, seed: int) -> SeedRun | None:
+    """A recipe's decision run with the seed of this number, from the outputs that the run's folder keeps."""
+    return _kept(bench, _seeded(bench, recipe, seed), bench.dataset.splits.held_out(seed)[1])
+
+
 def models_of_seeds(bench: Workbench, recipe: Recipe) -> dict[int, Path]:
     """The weights that are kept of a recipe's decision runs, by the number of the seed."""
     paths = {seed: _weights_path(bench, _seeded(bench, recipe, seed)) for seed in range(MOST_SEEDS)}

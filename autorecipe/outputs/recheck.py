@@ -1,0 +1,413 @@
+"""Claims that are checked by training: a decision's comparison with new seeds, and the recipe trained again."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_record
+from typing import Any
+
+import numpy as np
+
+from autorecipe.data.metrics import gain
+from autorecipe.errors import InputError
+from autorecipe.outputs.claims import (
+    AS_GOOD,
+    BETTER,
+    CLAIMED,
+    FAILS,
+    HOLDS,
+    OPEN,
+    RETRAINED,
+    UNCHECKED,
+    WORSE,
+    Claim,
+    reaches,
+    retraining_range,
+    standing,
+)
+from autorecipe.recipe import Recipe, from_dict, load_recipe, replace
+from autorecipe.results import Decision
+from autorecipe.rundir import RunDir, read_json, read_lines
+from autorecipe.search import decide
+from autorecipe.search.decide import Evidence, mean_variance
+from autorecipe.search.evidence import Measured, Pair, judge
+from autorecipe.search.ledger import evidence_of
+from autorecipe.search.trials import parts_of, run_recipe, seed_runs
+from autorecipe.search.workbench import Shape, Workbench, describe, held_up, shape_path, use_shape
+from autorecipe.training.cohort import cohort_key
+from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.training.gains import example_gains
+from autorecipe.training.stack import NotStackable
+
+LOOKS = (2, 4, 8)
+"""New seeds after which a comparison is looked at, as far as it is undecided and the budget goes."""
+FIRST_SEED = 100
+"""Number of the first new seed: beyond `MOST_SEEDS`, and the first of a round of held-out parts."""
+SEED_STEP = 100_003
+"""Added to the recipe's own seed where it is trained again."""
+RETRAINING = "recipe trained again with another seed"
+MARGIN = 1.25
+"""A run is begun where there is so many times the time that it is expected to take."""
+SURE_SECONDS = 2.0
+"""Runs of so many seconds tell as much of the pace as was known before."""
+MOST_SLOWER = 3.0
+SLOW = 2.0
+"""Runs that take so many times as long as expected are held up by another process."""
+
+
+class OverBudget(Exception):
+    """The budget is over, or the user wants to stop: what is not checked by now is told so."""
+
+
+@dataclass
+class Checking:
+    """What the checks of one run need."""
+
+    bench: Workbench
+    """With the run's data; its own run is a temporary folder."""
+    run: RunDir
+    """Only read."""
+    decisions: list[Decision]
+    room: Callable[[float], bool]
+    """Whether so much of the budget is left."""
+    tell: Callable[[str], None]
+    """Told what is being done."""
+    seed: int = 0
+    """Other numbers give other new seeds."""
+    finish_seconds: float = 0.0
+    """What the final training took."""
+    pairs: dict[int, list[Pair]] = field(default_factory=dict)
+    """Runs with new seeds, by the decision's place in the ledger."""
+    broken: dict[int, str] = field(default_factory=dict)
+    """Why a comparison cannot go on, by the decision's place in the ledger."""
+    expected: float = 0.0
+    taken: float = 0.0
+    """Seconds that comparisons with new seeds were expected to take, and took."""
+
+    @property
+    def pace(self) -> float:
+        """How many times as long as expected runs take here; short ones, and other processes, tell little of it."""
+        return min(MOST_SLOWER, (self.taken + SURE_SECONDS) / (self.expected + SURE_SECONDS))
+
+
+@dataclass(frozen=True)
+class Look:
+    """A claim after a look, and whether another one could still decide it."""
+
+    claim: Claim
+    open: bool
+
+
+def claimed_of(decision: Decision) -> str:
+    """What a decision claims of its candidate: `better`, `worse`, `as good`, or nothing."""
+    return CLAIMED.get(decision.verdict, "") if decision.effect is not None else ""
+
+
+def by_importance(decisions: Sequence[Decision]) -> tuple[list[int], list[int]]:
+    """Places in the ledger of the claims that something is better, on which the recipe rests; and of the others."""
+    claims = [(place, claimed_of(decision)) for place, decision in enumerate(decisions)]
+    return [p for p, c in claims if c == BETTER], [p for p, c in claims if c and c != BETTER]
+
+
+def evidences_of(decisions: Sequence[Decision], metric: str) -> list[Evidence]:
+    """Evidence of all decisions, for the variance between seeds."""
+    return [evidence for decision in decisions for evidence in evidence_of(decision, metric)]
+
+
+# A decision
+
+
+def look(work: Checking, place: int, seeds: int) -> Look:
+    """Compare the two recipes of a decision on so many new seeds, those of earlier looks included.
+
+    Raises:
+        OverBudget: in the middle of it.
+    """
+    decision, have = work.decisions[place], work.pairs.setdefault(place, [])
+    sides = _sides(work, place)
+    if sides is None or len(have) >= seeds:
+        return _judged(work, place, 0.0)
+    needs = needs_of(work, sides, seeds - len(have))
+    if not work.room(needs):
+        return _judged(work, place, needs)
+    first = FIRST_SEED * (1 + work.seed)
+    have += _new_pairs(work, decision, sides, range(first + len(have), first + seeds))
+    if len(have) < seeds:
+        work.broken[place] = f"only {len(have)} of {seeds} comparisons with new seeds completed"
+    return _judged(work, place, 0.0)
+
+
+def _blank(work: Checking, place: int) -> Claim:
+    """The claim of a decision, before it is looked at."""
+    work.pairs.setdefault(place, [])
+    sides = _sides(work, place)
+    return _judged(work, place, 0.0 if sides is None else needs_of(work, sides, LOOKS[0])).claim
+
+
+def _sides(work: Checking, place: int) -> tuple[Recipe, ...] | None:
+    """Incumbent and candidate of a decision; None where its comparison cannot go on."""
+    decision = work.decisions[place]
+    if place not in work.broken:
+        try:
+            return tuple(work.run.load_recipe(digest) for digest in (decision.incumbent, decision.candidate))
+        except InputError as error:
+            work.broken[place] = str(error)
+    return None
+
+
+def _judged(work: Checking, place: int, needs: float) -> Look:
+    """What the runs with new seeds say so far; `needs`: what more of them would take, where there is no room."""
+    decision, have, bench = work.decisions[place], work.pairs[place], work.bench
+    problem = work.broken.get(place, "")
+    metric = bench.dataset.info.metric
+    claimed = claimed_of(decision)
+    what = f"{decision.question}: {_pair_in_words(work.run, decision, claimed)}"
+    effect = decision.effect, decision.interval, decision.p_better
+    stated = _effect_in_words(*effect, decision.num_seeds, decision.judged_by, metric)
+    tolerance = {
+        BETTER: f"P(better) above {1 - decide.CLAIM:.2f}",
+        WORSE: f"P(better) below {decide.CLAIM:.2f}",
+        AS_GOOD: f"interval meets {decide.TIE_SHARE:.0%} of the error",
+    }[claimed]
+    numbers: dict[str, Any] = {
+        "decision": place + 1,
+        "claimed": claimed,
+        "stated_effect": decision.effect,
+        "stated_p_better": decision.p_better,
+    }
+    claim = Claim("decision", what, UNCHECKED, stated, "", tolerance, problem, needs or None, numbers)
+    if len(have) < LOOKS[0]:
+        return Look(claim, open=not problem)
+    measured = judge_new(work, place)
+    verdict = standing(claimed, measured.judged, measured.error)
+    found = measured.found
+    numbers |= {
+        "effect": found.effect,
+        "interval": found.interval,
+        "p_better": measured.judged.p_better,
+        "judged_by": measured.judged_by,
+        "num_seeds": len(have),
+        "scores": measured.scores,
+    }
+    effect = found.effect, found.interval, measured.judged.p_better
+    said = _effect_in_words(*effect, len(have), measured.judged_by, metric)
+    claim = replace_record(claim, verdict=verdict, found=said, numbers=numbers)
+    return Look(claim, open=verdict == OPEN and not problem)
+
+
+def judge_new(work: Checking, place: int) -> Measured:
+    """The runs with new seeds of a decision, judged as the search judges."""
+    dataset = work.bench.dataset
+    pairs = work.pairs[place]
+    earlier = evidences_of(work.decisions, dataset.info.metric)
+    trained_on = len(dataset.splits.held_out(0)[0])
+    looks = sum(len(pairs) >= seeds for seeds in LOOKS)
+    return judge(pairs, dataset.targets.numpy(), dataset.info, trained_on, earlier, looks)
+
+
+def _pair_in_words(run: RunDir, decision: Decision, claimed: str) -> str:
+    try:
+        old, new = (describe(run.load_recipe(d).network) for d in (decision.incumbent, decision.candidate))
+    except InputError:
+        old = new = ""
+    relation = {AS_GOOD: "no better or worse than"}.get(claimed, f"{claimed} than")
+    return f"the candidate is {relation} what was" if old == new else f"{new} is {relation} {old}"
+
+
+def _effect_in_words(
+    effect: float | None,
+    interval: tuple[float, float] | None,
+    p_better: float | None,
+    seeds: int,
+    judged_by: str,
+    metric: str,
+) -> str:
+    if effect is None or interval is None or p_better is None:
+        return ""
+    by = f" by {judged_by}" if judged_by not in ("", metric) else ""
+    return f"{effect:+.3g} ({interval[0]:+.2g} to {interval[1]:+.2g}), P(better) {p_better:.3f}{by}, {seeds} seeds"
+
+
+def _new_pairs(work: Checking, decision: Decision, sides: tuple[Recipe, ...], seeds: Sequence[int]) -> list[Pair]:
+    """A run of the incumbent and one of the candidate for each new seed that both complete."""
+    bench = work.bench
+    work.tell(f"{decision.question}: {len(seeds)} new seeds of both")
+    members, further = _together(bench, sides)
+    expected = seconds_of(work, sides, len(seeds))
+    begin = bench.clock.elapsed()
+    jobs = [(side, seed) for seed in seeds for side in sides]
+    if members > 1:
+        use_shape(bench, _shapes(bench, sides)[1], members)
+        found = seed_runs(bench, jobs, members, further=further)
+    else:
+        found = []
+        for job in jobs:
+            shape = shape_of(bench, job[0])
+            if shape is not None:
+                use_shape(bench, shape)
+            found += seed_runs(bench, [job])
+    taken = bench.clock.elapsed() - begin
+    if expected > 0:
+        work.expected, work.taken = work.expected + expected, work.taken + taken
+        if taken > SLOW * (expected + SURE_SECONDS):
+            held_up(bench, "new seeds take far longer than they did")
+    both = [found[k : k + 2] for k in range(0, len(found), 2)]
+    return [(old, new) for old, new in both if old is not None and new is not None]
+
+
+# What it takes
+
+
+def needs_of(work: Checking, sides: Sequence[Recipe], seeds: int) -> float:
+    """What so many new seeds of recipes take, in the budget's unit."""
+    if work.bench.budget.timed:
+        return MARGIN * work.pace * seconds_of(work, sides, seeds)
+    first = FIRST_SEED * (1 + work.seed)
+    parts = [len(work.bench.dataset.splits.held_out(first + k)[0]) for k in range(seeds)]
+    return sum(side.training.steps * side.training.batch_size / rows for side in sides for rows in parts)
+
+
+def seconds_of(work: Checking, sides: Sequence[Recipe], seeds: int) -> float:
+    """Seconds that so many new seeds of recipes took when the run was made, as far as it tells; else 0."""
+    members, further = _together(work.bench, sides)
+    alone = [_seconds_alone(work, side) for side in sides]
+    if members == 1:
+        return seeds * sum(alone)
+    one = len({cohort_key(side) for side in sides}) == 1
+    programs = [(seeds * len(sides), max(alone))] if one else [(seeds, seconds) for seconds in alone]
+    groups = [(part, seconds) for count, seconds in programs for part in parts_of(range(count), members)]
+    return sum(seconds * alone_to_group(len(part), further) for part, seconds in groups)
+
+
+def _seconds_alone(work: Checking, recipe: Recipe) -> float:
+    shape = shape_of(work.bench, recipe)
+    if shape is not None and shape.step_seconds:
+        longer = (recipe.training.batch_size / work.bench.space_batch) ** 0.9
+        return float(recipe.training.steps * shape.step_seconds * longer)
+    return recipe.training.steps * _seconds_of_step(work.run)
+
+
+def _seconds_of_step(run: RunDir) -> float:
+    """The median trial's seconds for a step; 0 where there is no trial."""
+    rows = [row for row in read_lines(run.trials) if isinstance(row, dict) and not row.get("reused")]
+    known = [row["seconds"] / row["steps"] for row in rows if row.get("seconds") and row.get("steps")]
+    return float(statistics.median(known)) if known else 0.0
+
+
+def shape_of(bench: Workbench, recipe: Recipe) -> Shape | None:
+    """The facts of a recipe's shape that the run has measured, if it tells them."""
+    path = shape_path(bench, recipe)
+    try:
+        shape = from_dict(Shape, read_json(path)) if path.exists() else None
+    except InputError:
+        return None
+    assert shape is None or isinstance(shape, Shape)
+    return shape
+
+
+def _shapes(bench: Workbench, sides: Sequence[Recipe]) -> list[Shape]:
+    found = [shape_of(bench, side) for side in sides]
+    return [shape for shape in found if shape is not None]
+
+
+def _together(bench: Workbench, sides: Sequence[Recipe]) -> tuple[int, float]:
+    """How many runs of these recipes train at once, and what each further one adds to a step."""
+    shapes = _shapes(bench, sides)
+    if len(shapes) < len(sides) or not bench.hardware.cohorts:
+        return 1, 1.0
+    return min(shape.members for shape in shapes), max(shape.further_member for shape in shapes)
+
+
+# The recipe
+
+
+def check_retraining(work: Checking, stated: float | None, outputs: np.ndarray | None) -> Claim:
+    """Train the recipe from scratch with a new seed: it must reach the stated test score within the retraining spread.
+
+    Args:
+        work: what the checks need.
+        stated: the summary's test score.
+        outputs: of the saved model on test; None if it cannot be had.
+
+    Raises:
+        OverBudget: in the middle of it.
+    """
+    bench = work.bench
+    info, splits = bench.dataset.info, bench.dataset.splits
+    blank = Claim("retraining", RETRAINING, UNCHECKED, "" if stated is None else f"{info.metric} {stated:.4g}")
+    if stated is None or outputs is None:
+        return replace_record(
+            blank, reason="no test score is stated" if stated is None else "the saved model is damaged"
+        )
+    recipe = load_recipe(work.run.recipe)
+    again = replace(recipe, {"training.seed": recipe.training.seed + SEED_STEP * (1 + work.seed)})
+    epochs = again.finish.members * again.training.steps * again.training.batch_size / max(1, len(splits.train))
+    shape = shape_of(bench, again)
+    seconds = work.finish_seconds or again.finish.members * _seconds_alone(work, again)
+    needs = MARGIN * work.pace * seconds if bench.budget.timed else epochs
+    if not work.room(needs):
+        return replace_record(blank, needs=needs)
+    work.tell(f"the recipe, trained again: {describe(again.network)}")
+    if shape is not None:
+        use_shape(bench, shape, again.finish.members)
+    try:
+        found = run_recipe(bench, again, splits.rows(again.training.train_on), splits.test)
+    except NotStackable as error:
+        return replace_record(blank, reason=f"its networks cannot be trained at once here: {error}")
+    finally:
+        bench.state.spent_epochs += epochs
+    if found.outputs is None or found.result.score is None:
+        verdict = FAILS if found.result.state == "diverged" else UNCHECKED
+        return replace_record(blank, verdict=verdict, reason=found.result.reason)
+    targets = bench.dataset.targets.numpy()[splits.test]
+    variance = mean_variance(example_gains(info.metric, targets, outputs, found.outputs, info))
+    interval = retraining_range(info.metric, stated, variance, evidences_of(work.decisions, info.metric))
+    return replace_record(
+        blank,
+        verdict=HOLDS if reaches(info.metric, found.result.score, interval) else FAILS,
+        found=f"{found.result.score:.4g}",
+        tolerance=f"{RETRAINED:.0%} of retrainings: {interval[0]:.4g} to {interval[1]:.4g}",
+        numbers={
+            "stated": stated,
+            "found": found.result.score,
+            "interval": interval,
+            "gain": gain(info.metric, found.result.score, stated),
+            "seed": again.training.seed,
+        },
+    )
+
+
+def recheck(
+    work: Checking, stated: float | None, outputs: np.ndarray | None, done: Callable[[Mapping[Any, Claim]], None]
+) -> None:
+    """Check what needs training, the most important first: claims of a gain, the recipe, the other claims.
+
+    Each is looked at once before any is looked at again with more seeds.
+
+    Args:
+        work: what the checks need.
+        stated: the summary's test score.
+        outputs: of the saved model on test.
+        done: told the claims so far after each one, by the decision's place in the ledger or `retraining`.
+
+    Raises:
+        OverBudget: what was told so far stands.
+    """
+    first, others = by_importance(work.decisions)
+    found: dict[Any, Claim] = {place: _blank(work, place) for place in first}
+    found["retraining"] = Claim("retraining", RETRAINING, UNCHECKED)
+    found |= {place: _blank(work, place) for place in others}
+    done(found)
+
+    def take(place: int, seeds: int) -> bool:
+        seen = look(work, place, seeds)
+        found[place] = seen.claim
+        done(found)
+        return seen.open
+
+    undecided = [place for place in first if take(place, LOOKS[0])]
+    found["retraining"] = check_retraining(work, stated, outputs)
+    done(found)
+    undecided += [place for place in others if take(place, LOOKS[0])]
+    for seeds in LOOKS[1:]:
+        undecided = [place for place in undecided if take(place, seeds)]

@@ -1,0 +1,45 @@
+"""Checksums of a run's results (`checksums.json`), by which a file that was changed or lost is found."""
+
+from autorecipe.rundir import RunDir, read_mapping, write_json
+from autorecipe.training.checkpoint import sha256
+
+RESULTS = (
+    "summary.json",
+    "recipe.yaml",
+    "model.safetensors",
+    "preprocess.json",
+    "decisions.json",
+    "trials.jsonl",
+    "splits.json",
+    "recipes/*.yaml",
+    "artifacts/checks.json",
+    "artifacts/audit.json",
+    "artifacts/test.safetensors",
+)
+"""What is summed; `settings.json` is not, for `resume --budget` changes it before the run goes on."""
+
+
+def write_checksums(run: RunDir) -> None:
+    """Write the SHA-256 of every result: the last thing that a run does."""
+    names = sorted(path.relative_to(run.path).as_posix() for pattern in RESULTS for path in run.path.glob(pattern))
+    write_json(run.checksums, {"format": 1, "files": {name: sha256(run.path / name) for name in names}})
+
+
+def changed_files(run: RunDir) -> tuple[int, list[str]]:
+    """How many files are summed, and those that are no longer what they were: `recipe.yaml is gone`.
+
+    Raises:
+        InputError: `checksums.json` is not there or damaged.
+    """
+    files = read_mapping(run.checksums).get("files")
+    if not isinstance(files, dict) or not files:
+        return 0, [f"{run.checksums.name} names no files"]
+    found = []
+    for name, wanted in files.items():
+        path = run.path / name
+        try:
+            if sha256(path) != wanted:
+                found.append(f"{name} was changed")
+        except OSError as error:
+            found.append(f"{name} is gone" if isinstance(error, FileNotFoundError) else f"{name}: {error.strerror}")
+    return len(files), found

@@ -1,0 +1,373 @@
+"""A small run made once, and what is found in copies of it that somebody changed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers import small_digits
+from run_helpers import (
+    change_json,
+    check,
+    claim_that,
+    copy_of,
+    failed,
+    good_and_bad,
+    of_kind,
+    search_small,
+    sign_again,
+)
+from safetensors.numpy import load_file, save_file
+
+import autorecipe
+from autorecipe.errors import InputError, Stopped
+from autorecipe.outputs.recheck import FIRST_SEED, LOOKS, by_importance
+from autorecipe.recipe import dump_yaml, load_recipe, replace
+from autorecipe.rundir import RunDir, locked, read_json, reading, write_json
+from autorecipe.search.checksums import changed_files
+from autorecipe.search.ledger import load_decisions
+from autorecipe.search.trials import MOST_SEEDS
+
+
+@pytest.fixture(scope="module")
+def made(_own_cache, tmp_path_factory):
+    """A search of iris."""
+    return search_small(tmp_path_factory.mktemp("runs") / "iris-1")
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """A copy of it that may be changed."""
+    return copy_of(made, tmp_path)
+
+
+def contents(run):
+    return {p.relative_to(run.path): (p.read_bytes(), p.stat().st_mtime_ns) for p in run.path.rglob("*") if p.is_file()}
+
+
+def test_a_run_as_it_was_left_holds_and_is_only_read(run):
+    before = contents(run)
+    found = check(run)
+    assert failed(found) == []
+    assert found.holds
+    assert contents(run) == before
+    assert {c.verdict for c in found.claims if c.kind in ("files", "data", "score")} == {"holds"}
+    assert of_kind(found, "ledger")[0].verdict == "holds"
+    assert [c.what for c in of_kind(found, "score")][:2] == [
+        "accuracy of the saved weights on test",
+        "log_loss of the saved weights on test",
+    ]
+    summary = read_json(run.summary)
+    assert of_kind(found, "score")[0].numbers["found"] == pytest.approx(summary["scores"]["test"])
+    assert found.test_reads == 1
+
+
+def test_every_result_has_a_checksum(made):
+    files = read_json(made.checksums)["files"]
+    assert {"summary.json", "model.safetensors", "decisions.json", "trials.jsonl", "splits.json"} <= set(files)
+    assert sum(name.startswith("recipes/") for name in files) == len(list((made.path / "recipes").glob("*.yaml")))
+    assert "settings.json" not in files  # `resume --budget` changes it
+    assert changed_files(made) == (len(files), [])
+
+
+def edit(name, old, new):
+    def change(run):
+        path = run.path / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return change
+
+
+def remove(name):
+    return lambda run: (run.path / name).unlink()
+
+
+def turn_a_bit(run):
+    data = bytearray(run.weights.read_bytes())
+    data[-1] ^= 64
+    run.weights.write_bytes(bytes(data))
+
+
+def other_recipe(run):
+    run.recipe.write_text(dump_yaml(replace(load_recipe(run.recipe), {"optimizer.lr": 0.5})))
+
+
+def swap_recipes(run):
+    first, second = sorted((run.path / "recipes").glob("*.yaml"))[:2]
+    text = first.read_text()
+    first.write_text(second.read_text())
+    second.write_text(text)
+
+
+def swap_examples(run):
+    splits = read_json(run.splits)
+    splits["train"][0], splits["test"][0] = splits["test"][0], splits["train"][0]
+    write_json(run.splits, splits)
+
+
+TAMPERED = {
+    "score": lambda run: change_json(run.summary, scores__test=0.9999),
+    "metrics": lambda run: change_json(run.summary, metrics__test__log_loss=0.001),
+    "weights": turn_a_bit,
+    "weights gone": remove("model.safetensors"),
+    "recipe": other_recipe,
+    "recipe cut off": lambda run: run.recipe.write_text(run.recipe.read_text()[:300]),
+    "recipe gone": remove("recipe.yaml"),
+    "recipes": swap_recipes,
+    "recipes gone": lambda run: next((run.path / "recipes").glob("*.yaml")).unlink(),
+    "decisions": lambda run: edit("decisions.json", '"verdict": "', '"verdict": "no ')(run),
+    "decisions gone": remove("decisions.json"),
+    "trials": lambda run: run.trials.write_text("\n".join(run.trials.read_text().splitlines()[1:]) + "\n"),
+    "splits": swap_examples,
+    "preprocess": edit("preprocess.json", '"median":', '"median": 1000, "old":'),
+    "summary gone": remove("summary.json"),
+    "checksums gone": remove("checksums.json"),
+    "checksums empty": lambda run: write_json(run.checksums, {"format": 1, "files": {}}),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_every_file_that_is_changed_or_gone_is_found(what, run):
+    TAMPERED[what](run)
+    found = check(run)
+    assert not found.holds
+    assert "files" in failed(found)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        ("score", "score"),
+        ("metrics", "score"),
+        ("weights", "files"),
+        ("recipe", "files"),
+        ("recipes", "files"),
+        ("recipes gone", "files"),
+        ("trials", "files"),
+        ("splits", "data"),
+        ("preprocess", "data"),
+    ],
+)
+def test_a_forger_who_knows_of_the_checksums_is_found_by_what_is_measured_again(what, kind, run):
+    TAMPERED[what](run)
+    sign_again(run)
+    assert failed(check(run)) == [kind]
+
+
+def test_other_weights_with_all_their_checksums_do_not_have_the_score(run):
+    tensors = load_file(run.weights)
+    save_file({name: -t if t.dtype == np.float32 else t for name, t in tensors.items()}, run.weights)
+    from autorecipe.training.checkpoint import sha256
+
+    change_json(run.summary, weights_sha256=sha256(run.weights))
+    sign_again(run)
+    assert failed(check(run)) == ["score"]
+
+
+def test_a_decision_whose_numbers_were_raised_does_not_follow_from_its_predictions(run):
+    rows = read_json(run.decisions)
+    which = next(i for i, row in enumerate(rows) if row["effect"] is not None)
+    rows[which] |= {"effect": 0.5, "p_better": 0.999, "interval": [0.4, 0.6], "verdict": "adopted"}
+    rows[which]["chosen"] = rows[which]["candidate"]
+    write_json(run.decisions, rows)
+    sign_again(run)
+    ledger = of_kind(check(run), "ledger")[0]
+    assert ledger.verdict == "does not hold"
+    assert f"decision {which + 1}" in ledger.reason
+
+
+def test_a_verdict_alone_that_was_changed_does_not_follow(run):
+    rows = read_json(run.decisions)
+    which = next(i for i, row in enumerate(rows) if row["effect"] is not None and row["verdict"] != "adopted")
+    rows[which] |= {"verdict": "adopted", "chosen": rows[which]["candidate"]}
+    write_json(run.decisions, rows)
+    sign_again(run)
+    assert "ledger" in failed(check(run))
+
+
+def test_without_the_kept_predictions_the_ledger_is_not_checked(run):
+    shutil.rmtree(run.artifacts / "evidence")
+    ledger = of_kind(check(run), "ledger")[0]
+    assert ledger.verdict == "not checked"
+    assert "artifacts/evidence" in ledger.reason
+
+
+def test_new_seeds_confirm_a_gain_and_contradict_a_swapped_one(run):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good)
+    (honest,) = of_kind(check(run, "300epochs"), "decision")
+    assert honest.verdict == "holds"
+    claim_that(run, good, bad)
+    (forged,) = of_kind(check(run, "300epochs"), "decision")
+    assert forged.verdict == "does not hold"
+    assert forged.numbers["effect"] == pytest.approx(-honest.numbers["effect"], abs=0.2)
+    assert forged.numbers["p_better"] < 0.03
+
+
+def test_a_rejection_is_contradicted_by_a_gain(run):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good, verdict="rejected")
+    found = check(run, "300epochs")
+    assert of_kind(found, "decision")[0].verdict == "does not hold"
+    assert not found.holds
+
+
+def test_a_claim_between_equals_stays_undecided_with_all_looks(run):
+    good, _ = good_and_bad(run, steps=20)
+    same = run.save_recipe(replace(run.load_recipe(good), {"training.seed": 77}))
+    claim_that(run, good, same)
+    (claim,) = of_kind(check(run, "2000epochs"), "decision")
+    assert claim.verdict in ("not decided", "holds")  # both have the same seeds: no effect at all
+    assert claim.numbers["num_seeds"] == LOOKS[-1]
+    assert claim.numbers["effect"] == 0
+
+
+def test_new_seeds_are_none_of_the_runs_own():
+    assert FIRST_SEED >= MOST_SEEDS
+
+
+def test_the_budget_in_epochs_is_kept_and_deterministic(run):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good)
+    asked = {}
+    for budget in ("1epochs", "80epochs", "400epochs"):
+        found = check(run, budget)
+        assert found.spent_epochs <= float(budget.removesuffix("epochs"))
+        asked[budget] = found
+    (little,) = of_kind(asked["1epochs"], "decision")
+    assert little.verdict == "not checked"
+    enough = little.reason.rsplit(" ", 1)[1]
+    assert enough.endswith("epochs")
+    assert "--budget" in little.reason
+    again = check(run, enough)
+    assert not of_kind(again, "retraining")[0].reason
+    assert of_kind(again, "decision")[0].verdict != "not checked"
+    assert again.claims == check(run, enough).claims
+
+
+def test_a_time_that_is_too_short_is_told_with_one_that_is_not(run):
+    found = check(run, "1.01s")
+    late = [c for c in found.claims if c.verdict == "not checked"]
+    assert late
+    assert all("--budget" in c.reason for c in late if c.kind in ("data", "score", "retraining"))
+
+
+def test_the_recipe_trained_again_reaches_the_score(run):
+    found = check(run, "200epochs")
+    (claim,) = of_kind(found, "retraining")
+    assert claim.verdict == "holds"
+    assert claim.numbers["seed"] != load_recipe(run.recipe).training.seed
+    low, high = claim.numbers["interval"]
+    assert low <= claim.numbers["stated"] <= high
+    assert found.test_reads == 2
+
+
+def test_a_score_that_the_recipe_does_not_reach_is_found(run):
+    """Weights trained with a good recipe, told to be those of one that learns nothing."""
+    recipe = replace(load_recipe(run.recipe), {"optimizer.lr": 1e-7})
+    run.recipe.write_text(dump_yaml(recipe))
+    change_json(run.summary, recipe_digest=recipe.digest)
+    sign_again(run)
+    assert failed(check(run, "200epochs")) == ["retraining"]
+
+
+def test_data_that_was_changed_or_moved(tmp_path):
+    random = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{'yes' if a + b > 0 else 'no'}" for a, b in random.normal(size=(120, 2))]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["a,b,label", *rows]) + "\n")
+    made = search_small(tmp_path / "run", source=str(table), target="label", budget="8epochs")
+    moved = tmp_path / "elsewhere.csv"
+    table.rename(moved)
+    with pytest.raises(InputError, match="--data PATH"):
+        check(made)
+    assert check(made, source=str(moved)).holds
+    moved.write_text("\n".join(["a,b,label", "9.0,9.0,no", *rows[1:]]) + "\n")
+    found = check(made, source=str(moved))
+    assert failed(found) == ["data"]
+    assert {c.verdict for c in found.claims if c.kind in ("score", "ledger", "retraining")} == {"not checked"}
+
+
+def test_a_run_of_arrays_is_verified_from_python(tmp_path):
+    data = small_digits(200)
+    made = search_small(tmp_path / "run", data=data, budget="4epochs")
+    with pytest.raises(InputError, match=r"autorecipe\.verify\(run, data=\(X, y\)\)"):
+        check(made)
+    found = autorecipe.verify(made.path, "1epochs", data=data)
+    assert found.holds
+    assert json.dumps(read_json(made.summary)["scores"]["test"])
+
+
+def test_a_metric_that_is_a_function_is_wanted_again(tmp_path):
+    def share_right(y_true, y_pred):
+        return float(np.mean(y_true == y_pred))
+
+    made = autorecipe.search(
+        "iris", "8epochs", metric=share_right, out=tmp_path / "run", checks=False, baselines=False, threads=1
+    )
+    with pytest.raises(InputError, match="metric=share_right"):
+        autorecipe.verify(made.path, "1epochs")
+    assert autorecipe.verify(made.path, "1epochs", metric=share_right).holds
+
+
+def test_a_run_that_another_process_writes_is_refused(run):
+    with locked(run), pytest.raises(InputError, match="another process is working"):
+        check(run)
+    with reading(run):
+        assert check(run).holds  # two may read
+
+
+def test_a_copy_without_its_lock_can_be_read(run):
+    (run.path / ".lock").unlink()
+    assert check(run).holds
+    assert not (run.path / ".lock").exists()
+
+
+def test_a_run_that_was_killed_has_no_checksums_yet(run):
+    run.checksums.unlink()
+    run.event("start", run=str(run.path), resumed=True)
+    change_json(run.summary, status="interrupted", scores__test=None, metrics={"test": {}})
+    found = check(run)
+    assert found.holds
+    assert of_kind(found, "files")[0].verdict == "not checked"
+    assert of_kind(found, "retraining")[0].reason == "no test score is stated"
+
+
+def test_a_run_without_a_model_is_refused(made, tmp_path):
+    empty = RunDir(tmp_path / "run")
+    empty.path.mkdir()
+    shutil.copy(made.settings, empty.settings)
+    with pytest.raises(InputError, match="autorecipe resume"):
+        check(empty)
+
+
+def test_what_was_checked_stands_when_the_user_stops(run):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good)
+    asked = []
+
+    def stop():
+        asked.append(1)
+        if len(asked) > 40:
+            raise Stopped("stopped by Ctrl-C")
+
+    found = check(run, "2000epochs", stop=stop)
+    assert found.stopped
+    assert of_kind(found, "files")[0].verdict == "holds"
+    assert [c.reason for c in found.claims if c.kind == "retraining"] == ["stopped"]
+
+
+def test_gains_come_before_the_other_claims(made):
+    decisions = load_decisions(made)
+    first, others = by_importance(decisions)
+    assert not set(first) & set(others)
+    assert all(decisions[place].p_better >= 0.97 for place in first)
+
+
+def test_resume_takes_the_checksums_of_a_finished_run_away_until_it_ends_again(run, resumed):
+    before = read_json(run.checksums)
+    resumed(run.path, "+8epochs")
+    assert read_json(run.checksums) != before
+    assert check(run).holds
