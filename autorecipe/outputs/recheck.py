@@ -1,6 +1,5 @@
 """Claims that are checked by training: a decision's comparison with new seeds, and the recipe trained again."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_record
@@ -25,17 +24,16 @@ from autorecipe.outputs.claims import (
     retraining_range,
     standing,
 )
-from autorecipe.recipe import Recipe, from_dict, load_recipe, replace
+from autorecipe.outputs.costs import seconds_alone, seconds_of, shape_of, shapes_of, together
+from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.results import Decision
-from autorecipe.rundir import RunDir, read_json, read_lines
+from autorecipe.rundir import RunDir
 from autorecipe.search import decide
 from autorecipe.search.decide import Evidence, mean_variance
 from autorecipe.search.evidence import Measured, Pair, judge
 from autorecipe.search.ledger import evidence_of
-from autorecipe.search.trials import parts_of, run_recipe, seed_runs
-from autorecipe.search.workbench import Shape, Workbench, describe, held_up, shape_path, use_shape
-from autorecipe.training.cohort import cohort_key
-from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.search.trials import run_recipe, seed_runs
+from autorecipe.search.workbench import Workbench, describe, held_up, use_shape
 from autorecipe.training.gains import example_gains
 from autorecipe.training.stack import NotStackable
 
@@ -232,12 +230,12 @@ def _new_pairs(work: Checking, decision: Decision, sides: tuple[Recipe, ...], se
     """A run of the incumbent and one of the candidate for each new seed that both complete."""
     bench = work.bench
     work.tell(f"{decision.question}: {len(seeds)} new seeds of both")
-    members, further = _together(bench, sides)
-    expected = seconds_of(work, sides, len(seeds))
+    members, further = together(bench, sides)
+    expected = seconds_of(bench, work.run, sides, len(seeds))
     begin = bench.clock.elapsed()
     jobs = [(side, seed) for seed in seeds for side in sides]
     if members > 1:
-        use_shape(bench, _shapes(bench, sides)[1], members)
+        use_shape(bench, shapes_of(bench, sides)[1], members)
         found = seed_runs(bench, jobs, members, further=further)
     else:
         found = []
@@ -261,61 +259,10 @@ def _new_pairs(work: Checking, decision: Decision, sides: tuple[Recipe, ...], se
 def needs_of(work: Checking, sides: Sequence[Recipe], seeds: int) -> float:
     """What so many new seeds of recipes take, in the budget's unit."""
     if work.bench.budget.timed:
-        return MARGIN * work.pace * seconds_of(work, sides, seeds)
+        return MARGIN * work.pace * seconds_of(work.bench, work.run, sides, seeds)
     first = FIRST_SEED * (1 + work.seed)
     parts = [len(work.bench.dataset.splits.held_out(first + k)[0]) for k in range(seeds)]
     return sum(side.training.steps * side.training.batch_size / rows for side in sides for rows in parts)
-
-
-def seconds_of(work: Checking, sides: Sequence[Recipe], seeds: int) -> float:
-    """Seconds that so many new seeds of recipes took when the run was made, as far as it tells; else 0."""
-    members, further = _together(work.bench, sides)
-    alone = [_seconds_alone(work, side) for side in sides]
-    if members == 1:
-        return seeds * sum(alone)
-    one = len({cohort_key(side) for side in sides}) == 1
-    programs = [(seeds * len(sides), max(alone))] if one else [(seeds, seconds) for seconds in alone]
-    groups = [(part, seconds) for count, seconds in programs for part in parts_of(range(count), members)]
-    return sum(seconds * alone_to_group(len(part), further) for part, seconds in groups)
-
-
-def _seconds_alone(work: Checking, recipe: Recipe) -> float:
-    shape = shape_of(work.bench, recipe)
-    if shape is not None and shape.step_seconds:
-        longer = (recipe.training.batch_size / work.bench.space_batch) ** 0.9
-        return float(recipe.training.steps * shape.step_seconds * longer)
-    return recipe.training.steps * _seconds_of_step(work.run)
-
-
-def _seconds_of_step(run: RunDir) -> float:
-    """The median trial's seconds for a step; 0 where there is no trial."""
-    rows = [row for row in read_lines(run.trials) if isinstance(row, dict) and not row.get("reused")]
-    known = [row["seconds"] / row["steps"] for row in rows if row.get("seconds") and row.get("steps")]
-    return float(statistics.median(known)) if known else 0.0
-
-
-def shape_of(bench: Workbench, recipe: Recipe) -> Shape | None:
-    """The facts of a recipe's shape that the run has measured, if it tells them."""
-    path = shape_path(bench, recipe)
-    try:
-        shape = from_dict(Shape, read_json(path)) if path.exists() else None
-    except InputError:
-        return None
-    assert shape is None or isinstance(shape, Shape)
-    return shape
-
-
-def _shapes(bench: Workbench, sides: Sequence[Recipe]) -> list[Shape]:
-    found = [shape_of(bench, side) for side in sides]
-    return [shape for shape in found if shape is not None]
-
-
-def _together(bench: Workbench, sides: Sequence[Recipe]) -> tuple[int, float]:
-    """How many runs of these recipes train at once, and what each further one adds to a step."""
-    shapes = _shapes(bench, sides)
-    if len(shapes) < len(sides) or not bench.hardware.cohorts:
-        return 1, 1.0
-    return min(shape.members for shape in shapes), max(shape.further_member for shape in shapes)
 
 
 # The recipe
@@ -343,7 +290,7 @@ def check_retraining(work: Checking, stated: float | None, outputs: np.ndarray |
     again = replace(recipe, {"training.seed": recipe.training.seed + SEED_STEP * (1 + work.seed)})
     epochs = again.finish.members * again.training.steps * again.training.batch_size / max(1, len(splits.train))
     shape = shape_of(bench, again)
-    seconds = work.finish_seconds or again.finish.members * _seconds_alone(work, again)
+    seconds = work.finish_seconds or again.finish.members * seconds_alone(bench, work.run, again)
     needs = MARGIN * work.pace * seconds if bench.budget.timed else epochs
     if not work.room(needs):
         return replace_record(blank, needs=needs)

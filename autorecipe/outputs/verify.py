@@ -20,7 +20,7 @@ from autorecipe.outputs.recheck import RETRAINING, Checking, OverBudget, recheck
 from autorecipe.rundir import RunDir, reading, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data
-from autorecipe.search.settings import Settings, load_settings, load_state
+from autorecipe.search.settings import Settings, check_settings, load_settings, load_state
 from autorecipe.search.workbench import State, Workbench
 from autorecipe.training.evaluate import score
 
@@ -100,7 +100,8 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
     Raises:
         InputError: there is no data, or the metric is a function that is not given.
     """
-    settings = load_settings(run)
+    settings = replace_record(load_settings(run), from_recipe=None, storage=None)
+    check_settings(settings)
     if source is None and settings.source is None:
         raise InputError(
             f"{run.path} is a run of arrays from Python; give them again, from Python: "
@@ -121,7 +122,6 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
     return replace_record(
         settings,
         source=settings.source if source is None else str(source) if known else None,
-        storage=None,
         device=device or settings.device,
         threads=threads or settings.threads,
     )

@@ -1,9 +1,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import special
 
 from autorecipe.data.metrics import METRICS
 from autorecipe.outputs import claims
@@ -27,8 +29,6 @@ from autorecipe.search.decide import Estimate, Evidence
 
 
 def estimate(effect, error=0.01, df=5):
-    from scipy import special
-
     half = float(special.stdtrit(df, 0.95)) * error
     return Estimate(effect, error, (effect - half, effect + half), float(special.stdtr(df, effect / error)))
 
@@ -69,8 +69,6 @@ def test_a_claim_that_its_estimate_does_not_support_does_not_follow():
 
 def test_retrainings_fall_into_the_range_as_often_as_it_says():
     """Seeds that vary by exactly the prior's share, and nothing else measured."""
-    import numpy as np
-
     random, error = np.random.default_rng(0), 0.1
     sd = decide.PRIOR_SEED_SHARE * error / math.sqrt(2)
     one, other = 1 - error + sd * random.normal(size=(2, 4000))

@@ -1,6 +1,5 @@
 """A small run made once, and what is found in copies of it that somebody changed."""
 
-import json
 import shutil
 
 import numpy as np
@@ -297,7 +296,8 @@ def test_a_run_of_arrays_is_verified_from_python(tmp_path):
         check(made)
     found = autorecipe.verify(made.path, "1epochs", data=data)
     assert found.holds
-    assert json.dumps(read_json(made.summary)["scores"]["test"])
+    assert of_kind(found, "score")[0].numbers["stated"] == read_json(made.summary)["scores"]["test"]
+    assert failed(autorecipe.verify(made.path, "1epochs", data=(255 - data[0], data[1]))) == ["data"]
 
 
 def test_a_metric_that_is_a_function_is_wanted_again(tmp_path):
@@ -341,6 +341,12 @@ def test_a_run_without_a_model_is_refused(made, tmp_path):
     shutil.copy(made.settings, empty.settings)
     with pytest.raises(InputError, match="autorecipe resume"):
         check(empty)
+
+
+def test_settings_that_cannot_be_are_refused(run):
+    change_json(run.settings, seed=-1)
+    with pytest.raises(InputError, match="--seed -1"):
+        check(run)
 
 
 def test_what_was_checked_stands_when_the_user_stops(run):
