@@ -1,12 +1,14 @@
 """Foresight: the error of a recipe as a function of compute, as far as prior and measurements say.
 
 The error of one recipe after compute C is a + b C^-c (Hestness et al. 2017, "Deep Learning Scaling is Predictable,
-Empirically"), read after cooldown and written as
+Empirically"), read after cooldown.  A run that has hardly begun is as bad as one constant prediction, and there the
+form does not hold; the odds of the error, error / (constant's error - error), are as good as the error itself where it
+is small, and are seen to fall as a power from the beginning on.  So the curve is that of the odds:
 
-    log error(C) = level + log(floor + (1 - floor) C^-rate)
+    log odds(C) = level + log(floor + (1 - floor) C^-rate)
 
-where `level` is the log error at C = 1 and `floor` the share of it that no compute takes away.  The prior is normal in
-level, log rate and logit floor.  Rate and floor are summed over on a grid, the level is exact: so the posterior has no
+where `level` is that at C = 1 and `floor` the share of it that no compute takes away.  The prior is normal in level,
+log rate and logit floor.  Rate and floor are summed over on a grid, the level is exact: so the posterior has no
 chance in it and takes some milliseconds.  Compute is counted in examples seen, in units of `UNIT`.
 """
 
@@ -21,7 +23,7 @@ UNIT = 10_000.0
 """Examples seen that are one unit of compute."""
 LEVEL = 0.8
 """Of the intervals."""
-CELLS, REACH = 31, 3.5
+CELLS, REACH = 51, 3.5
 """Cells of the grid in each direction, and how many standard deviations it reaches."""
 
 Normal = tuple[float, float]
@@ -33,36 +35,36 @@ class CurvePrior:
     """How the error has fallen with compute on other data sets."""
 
     level: Normal
-    """Log error at one unit of compute."""
+    """Log odds of the error at one unit of compute."""
     log_rate: Normal
     logit_floor: Normal
     correlation: float
     """Of log rate and logit floor over data sets."""
     noise: float
-    """Standard deviation of one run's log error around its curve: the seed, and what the form leaves."""
+    """Standard deviation of one run's log odds around its curve: the seed, and what the form leaves."""
     members: Normal = (0.0, 0.0)
-    """Gain in log error of four networks that are averaged, over one."""
+    """Gain in log odds of four networks that are averaged, over one."""
     data: Normal = (0.0, 0.0)
-    """Gain in log error for each e-fold of training examples, at the same compute."""
+    """Gain in log odds for each e-fold of training examples, at the same compute."""
     views: Normal = (0.0, 0.0)
-    """Gain in log error of the average over shifted or mirrored images."""
+    """Gain in log odds of the average over shifted or mirrored images."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured error of the recipe."""
+    """A measured error of the recipe, as `log_odds` gives it."""
 
     compute: float
-    log_error: float
+    log_odds: float
     spread: float = 0.0
-    """Standard deviation of `log_error` that comes from the choice of examples, or from having won."""
+    """Standard deviation of `log_odds` that comes from the choice of examples, or from having won."""
     runs: int = 1
     """Seeds that it is the mean of."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A log error to come: its median and its 80 % interval."""
+    """Log odds to come: their median and their 80 % interval."""
 
     median: float
     low: float
@@ -87,7 +89,7 @@ class Posterior:
         return np.exp(self.log_rate), special.expit(self.logit_floor)
 
     def decline(self, compute: float) -> np.ndarray:
-        """Log error at a compute over that at one unit, in each cell [N]."""
+        """Log odds at a compute over those at one unit, in each cell [N]."""
         rate, floor = self._curves
         return np.asarray(np.log(floor + (1 - floor) * compute**-rate))
 
@@ -96,7 +98,7 @@ class Posterior:
 
         Args:
             compute: of the run.
-            gain: log error that it has less than its curve, for reasons of its own.
+            gain: log odds that it has less than its curve, for reasons of its own.
             spread: standard deviation of that, and of the score's own examples.
         """
         means = self.levels + self.decline(compute) - gain
@@ -112,6 +114,17 @@ class Posterior:
             below = float(self.weights @ special.ndtr((middle - means) / sd))
             low, high = (middle, high) if below < share else (low, middle)
         return 0.5 * (low + high)
+
+
+def log_odds(error: float, constant: float) -> float:
+    """Log odds of an error against that of one constant prediction; no error counts as nearer to that than 2 %."""
+    error = min(error, 0.98 * constant)
+    return float(np.log(error / (constant - error)))
+
+
+def error_from(odds: float, constant: float) -> float:
+    """The error of log odds."""
+    return float(constant * special.expit(odds))
 
 
 def learn(prior: CurvePrior, points: Sequence[Point]) -> Posterior:
@@ -132,7 +145,7 @@ def learn(prior: CurvePrior, points: Sequence[Point]) -> Posterior:
     weighted, squares = np.full(len(first), mean / sd**2), np.zeros(len(first))
     for point in points:
         weight = 1 / (prior.noise**2 / point.runs + point.spread**2)
-        rest = point.log_error - flat.decline(point.compute)
+        rest = point.log_odds - flat.decline(point.compute)
         precision += weight
         weighted += weight * rest
         squares += weight * rest**2
@@ -144,12 +157,12 @@ def learn(prior: CurvePrior, points: Sequence[Point]) -> Posterior:
 
 
 def gain_of_members(prior: CurvePrior, members: int) -> Normal:
-    """Gain in log error of several networks that are averaged: their own scatter falls as 1 / members."""
+    """Gain in log odds of several networks that are averaged: their own scatter falls as 1 / members."""
     share = (1 - 1 / members) / (1 - 1 / 4)
     return prior.members[0] * share, prior.members[1] * share
 
 
 def gain_of_data(prior: CurvePrior, old: int, new: int) -> Normal:
-    """Gain in log error of training on `new` examples instead of `old`, at the same compute."""
+    """Gain in log odds of training on `new` examples instead of `old`, at the same compute."""
     folds = float(np.log(new / old))
     return prior.data[0] * folds, prior.data[1] * abs(folds)

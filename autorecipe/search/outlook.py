@@ -5,14 +5,17 @@ and runs of several lengths.  Readings in the middle of a schedule are left out:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace as replace_record
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from autorecipe.data.metrics import METRICS
 from autorecipe.recipe import FinishSection, Recipe, ScheduleSection, TrainingSection, replace
+from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json
 from autorecipe.search.decide import error_of, log_error_spread
 from autorecipe.search.final_race import raced
@@ -20,26 +23,28 @@ from autorecipe.search.foresight import (
     LEVEL,
     UNIT,
     CurvePrior,
-    Forecast,
     Point,
     Posterior,
+    error_from,
     gain_of_data,
     gain_of_members,
     learn,
+    log_odds,
 )
 from autorecipe.search.ledger import load_decisions
 from autorecipe.search.length import of_length, runs_of_lengths
-from autorecipe.search.polish import num_views, test_time_augmentations
+from autorecipe.search.polish import test_time_augmentations
 from autorecipe.search.summary import keeps_confirm
 from autorecipe.search.tried import recorded_score
 from autorecipe.search.workbench import Workbench
+from autorecipe.training.evaluate import score
 
 # begin: python benchmarks/foresight_prior.py --write
 PRIORS = {
     "image": CurvePrior(
-        level=(-1.3, 0.8),
-        log_rate=(-0.5, 0.4),
-        logit_floor=(-1.2, 0.9),
+        level=(-0.5, 1.5),
+        log_rate=(-0.3, 0.5),
+        logit_floor=(-2.0, 1.2),
         correlation=0.0,
         noise=0.05,
         members=(0.1, 0.05),
@@ -47,9 +52,9 @@ PRIORS = {
         views=(0.04, 0.03),
     ),
     "table": CurvePrior(
-        level=(-1.0, 1.0),
-        log_rate=(-0.5, 0.5),
-        logit_floor=(-1.5, 1.2),
+        level=(0.0, 1.5),
+        log_rate=(-0.3, 0.5),
+        logit_floor=(-2.0, 1.5),
         correlation=0.0,
         noise=0.05,
         members=(0.08, 0.06),
@@ -59,10 +64,8 @@ PRIORS = {
 }
 # end
 """By modality, with the spread over the data sets that `benchmarks/foresight_prior.py` trains on."""
-UNKNOWN_LEVEL = 10.0
-"""Standard deviation of the level where the metric's scale is not one that the prior was measured in."""
 WON = 0.05
-"""Of the log error of a search score: its trial won there."""
+"""Of the log odds of a search score: its trial won there."""
 LONG = 3600.0
 """Seconds of a budget from which on the score at others is foretold."""
 OTHERS = (0.25, 0.5, 2.0, 4.0)
@@ -87,9 +90,11 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | 
     if not rows:
         forget_foresight(bench)
         return None
-    posterior = learn(_prior(bench), [_point(bench, row, final) for row in rows])
+    constant = _constant(bench)
+    posterior = learn(PRIORS[final.data.modality], [_point(bench, row, constant, final) for row in rows])
+    foretell = partial(_foretell, bench, posterior, constant, rows[0]["trained_on"], final)
     seen = final.training.steps * final.training.batch_size
-    predicted, interval = _scores(bench, _forecast(bench, posterior, rows, final, seen))
+    predicted, interval = foretell(seen)
     fields: Row = {
         "metric": metric,
         "on": "test",
@@ -104,7 +109,7 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | 
             "members": final.finish.members,
             "train_on": final.training.train_on,
         },
-        "budgets": _elsewhere(bench, posterior, rows, final, seen),
+        "budgets": _elsewhere(bench.budget.seconds, foretell, seen),
     }
     write_json(bench.run.foresight, fields)
     bench.say("foresight", **{name: fields[name] for name in fields if name not in ("points", "finish")})
@@ -117,15 +122,14 @@ def forget_foresight(bench: Workbench) -> None:
 
 
 def _elsewhere(
-    bench: Workbench, posterior: Posterior, rows: Sequence[Row], final: Recipe, seen: float
-) -> list[dict[str, Any]]:
+    total: float | None, foretell: Callable[[float], tuple[float, tuple[float, float]]], seen: float
+) -> list[Row]:
     """The same recipe's score with other budgets, for runs of an hour and more; a larger one might find a better."""
-    total = bench.budget.seconds
     if total is None or total < LONG:
         return []
     found = []
     for factor in OTHERS:
-        predicted, interval = _scores(bench, _forecast(bench, posterior, rows, final, factor * seen))
+        predicted, interval = foretell(factor * seen)
         found.append({"factor": factor, "seconds": factor * total, "predicted": predicted, "interval": interval})
     return found
 
@@ -137,20 +141,20 @@ def measured_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
     """Complete runs of the recipe that the search has made, each with its score and what that was measured on."""
     rows = [*_fresh_rows(bench, incumbent), *_race_rows(bench, incumbent)]
     val, train = len(bench.dataset.splits.val), len(bench.dataset.splits.train)
-    if not rows and (score := recorded_score(bench, incumbent)) is not None:
-        rows.append(_row("the trial that won", incumbent, score, val, train))
+    if not rows and (won := recorded_score(bench, incumbent)) is not None:
+        rows.append(_row("the trial that won", incumbent, won, val, train))
     for recipe, result in runs_of_lengths(bench, incumbent):
         if result.score is not None:
             rows.append(_row("a longer run", recipe, result.score, val, train))
     return rows
 
 
-def _row(kind: str, recipe: Recipe, score: float, scored: int, trained_on: int, runs: int = 1) -> Row:
+def _row(kind: str, recipe: Recipe, value: float, scored: int, trained_on: int, runs: int = 1) -> Row:
     return {
         "kind": kind,
         "steps": recipe.training.steps,
         "examples_seen": recipe.training.steps * recipe.training.batch_size,
-        "score": score,
+        "score": value,
         "scored": scored,
         "trained_on": trained_on,
         "runs": runs,
@@ -202,64 +206,85 @@ def _basis(rows: Sequence[Row]) -> str:
 # From scores to the curve and back
 
 
-def _prior(bench: Workbench) -> CurvePrior:
-    """The prior of the data's modality; without a level where the metric is no share of 1."""
-    prior, metric = PRIORS[bench.dataset.info.modality], bench.dataset.info.metric
-    if METRICS[metric].best == 1.0 or metric == "rmse":
-        return prior
-    return replace_record(prior, level=(prior.level[0], UNKNOWN_LEVEL))
+def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float:
+    """Error of the best constant prediction: the frequencies of classes or labels, or the mean.
+
+    Args:
+        info: task and metric.
+        targets: as `score` takes them, of the training examples.
+    """
+    if info.task == "regression":
+        constant = np.array([targets.mean()])
+    elif info.task == "multilabel":
+        constant = special.logit(np.clip(targets.mean(0), 1e-4, 1 - 1e-4))
+    else:
+        constant = np.log(np.maximum(np.bincount(targets, minlength=info.num_outputs), 0.5))
+    return error_of(info.metric, score(info.metric, targets, np.tile(constant, (len(targets), 1)), info))
 
 
-def _scale(bench: Workbench) -> float:
-    """The error of the mean, for an rmse; 1 for shares."""
-    if bench.dataset.info.metric != "rmse":
-        return 1.0
-    return max(1e-9, float(bench.dataset.targets.numpy()[bench.dataset.splits.train].std()))
+def point_of(
+    info: DatasetInfo, constant: float, value: float, scored: int, seen: float, runs: int = 1, won: float = 0.0
+) -> Point:
+    """A score as a point of the curve.
+
+    Args:
+        info: task and metric.
+        constant: from `error_of_constant`.
+        value: the score.
+        scored: examples that it was measured on; half of one is wrong where none is.
+        seen: examples that were trained on, repetitions counted.
+        runs: seeds that it is the mean of.
+        won: standard deviation for what it owes to having been chosen by it.
+    """
+    error = max(error_of(info.metric, value), 0.5 * constant / max(1, scored))
+    return Point(seen / UNIT, log_odds(error, constant), math.hypot(won, _spread(info, constant, error, scored)), runs)
 
 
-def _log_error(bench: Workbench, score: float, scored: int) -> float:
-    """Log error of a score; half an example is wrong where none is."""
-    error = error_of(bench.dataset.info.metric, score) / _scale(bench)
-    return math.log(max(error, 0.5 / max(1, scored)))
+def _spread(info: DatasetInfo, constant: float, error: float, scored: int) -> float:
+    """Standard deviation of the log odds that comes from the choice of examples."""
+    of_log = log_error_spread(error, scored, info.task == "regression")
+    return of_log * constant / max(constant - error, 0.02 * constant)
 
 
-def _spread(bench: Workbench, log_error: float, scored: int) -> float:
-    return log_error_spread(math.exp(log_error), scored, bench.dataset.info.task == "regression")
+def _constant(bench: Workbench) -> float:
+    return error_of_constant(bench.dataset.info, bench.dataset.targets.numpy()[bench.dataset.splits.train])
 
 
-def _point(bench: Workbench, row: Mapping[str, Any], final: Recipe) -> Point:
+def _point(bench: Workbench, row: Row, constant: float, final: Recipe) -> Point:
     """A measured run as a point of the final recipe's curve, on as many training examples as that will have."""
-    value = _log_error(bench, row["score"], row["scored"])
-    spread = _spread(bench, value, row["scored"])
-    gain, _ = gain_of_data(PRIORS[final.data.modality], row["trained_on"], _trained_on(bench, final))
     won = WON if row["kind"] == "the trial that won" else 0.0
-    return Point(row["examples_seen"] / UNIT, value - gain, math.hypot(spread, won), row["runs"])
+    point = point_of(bench.dataset.info, constant, row["score"], row["scored"], row["examples_seen"], row["runs"], won)
+    gain, _ = gain_of_data(PRIORS[final.data.modality], row["trained_on"], _trained_on(bench, final))
+    return replace_record(point, log_odds=point.log_odds - gain)
 
 
 def _trained_on(bench: Workbench, final: Recipe) -> int:
     return len(bench.dataset.splits.rows(final.training.train_on))
 
 
-def _forecast(
-    bench: Workbench, posterior: Posterior, rows: Sequence[Mapping[str, Any]], final: Recipe, seen: float
-) -> Forecast:
-    """Log error on test of the final recipe after so many examples for each of its networks."""
-    prior = PRIORS[final.data.modality]
+def _foretell(
+    bench: Workbench, posterior: Posterior, constant: float, trained_on: int, final: Recipe, seen: float
+) -> tuple[float, tuple[float, float]]:
+    """Score on test of the final recipe after so many examples for each of its networks, and its interval.
+
+    Args:
+        bench: the workbench.
+        posterior: of the recipe's curve.
+        constant: from `error_of_constant`.
+        trained_on: examples that the measured runs had.
+        final: the recipe.
+        seen: examples.
+    """
+    info, prior = bench.dataset.info, PRIORS[final.data.modality]
     gains = [gain_of_members(prior, final.finish.members)]
-    if keeps_confirm(bench, final) and any(num_views(replace(final, c)) > 1 for _, c in test_time_augmentations(final)):
+    if keeps_confirm(bench, final) and test_time_augmentations(final):
         gains.append(prior.views)
-    points = gain_of_data(prior, rows[0]["trained_on"], _trained_on(bench, final))
+    more_data = gain_of_data(prior, trained_on, _trained_on(bench, final))[1]  # its mean is in the points
     total = sum(mean for mean, _ in gains)
-    first = posterior.forecast(seen / UNIT, total)
-    of_test = _spread(bench, first.median, len(bench.dataset.splits.test))
-    return posterior.forecast(seen / UNIT, total, math.hypot(of_test, points[1], *(sd for _, sd in gains)))
-
-
-def _scores(bench: Workbench, found: Forecast) -> tuple[float, tuple[float, float]]:
-    """A forecast in the metric, its interval from low to high."""
-    info = bench.dataset.info
-    best, higher = METRICS[info.metric].best, METRICS[info.metric].higher
+    likely = error_from(posterior.forecast(seen / UNIT, total).median, constant)
+    of_test = _spread(info, constant, likely, len(bench.dataset.splits.test))
+    found = posterior.forecast(seen / UNIT, total, math.hypot(of_test, more_data, *(sd for _, sd in gains)))
+    best, sign = METRICS[info.metric].best, -1.0 if METRICS[info.metric].higher else 1.0
     assert best is not None
-    sign, scale = (-1.0 if higher else 1.0), _scale(bench)
-    middle, *ends = (best + sign * scale * math.exp(value) for value in (found.median, found.low, found.high))
+    middle, *ends = (best + sign * error_from(odds, constant) for odds in (found.median, found.low, found.high))
     return middle, (min(ends), max(ends))
