@@ -352,7 +352,7 @@ def left_out(curves: Sequence[Curve], factor: float = 1.0) -> dict[int, list[tup
 def _held_against(curve: Curve, forecast: Any, at: int) -> tuple[float, bool]:
     came = curve.each[at][-1]
     foretold, error = (error_from(odds, curve.constant) for odds in (forecast.median, came))
-    return abs(foretold - error) / error, forecast.low <= came <= forecast.high
+    return abs(foretold - error) / error, bool(forecast.low <= came <= forecast.high)
 
 
 def judged(curves: Sequence[Curve]) -> tuple[CurvePrior, dict[str, Any]]:

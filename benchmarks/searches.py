@@ -222,7 +222,7 @@ def main(args: argparse.Namespace) -> None:
     whole = set(names) == set(BUDGETS) and args.seeds >= 10 and args.budget is None
     finish(
         NAME,
-        "within_one_step, interval_covers >= 0.8; median_abs_error_share <= 0.15, covered >= 0.8; bias_interval holds 0",
+        "within_one_step, interval_covers >= 0.8; median_abs_error_share <= 0.15, covered >= 0.8; 0 in bias_interval",
         False if failed else reached if whole else None,
         **facts,
         failed=failed,
