@@ -27,10 +27,8 @@ def test_one_doubling_and_one_block_off_the_median_are_near():
 
 
 def test_each_interval_is_held_against_the_next_runs_score():
-    rows = [row(interval=[0.95, 0.97]), row(score=0.98, interval=[0.97, 0.99]), row(score=0.975)]
-    assert interval_covers(rows) == pytest.approx(
-        1 / 3
-    )  # no, yes, no: 0.96 <= 0.97, but the last is held against the first
+    rows = [row(interval=[0.95, 0.97]), row(score=0.98, interval=[0.97, 0.99]), row(score=0.975, interval=[0.97, 0.98])]
+    assert interval_covers(rows) == pytest.approx(1 / 3)  # the last is held against the first
     assert interval_covers([row(interval=None)] * 3) is None
 
 
