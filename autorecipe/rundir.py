@@ -92,6 +92,11 @@ class RunDir:
         return self.path / "checksums.json"
 
     @property
+    def foresight(self) -> Path:
+        """What was foretold of the final training."""
+        return self.artifacts / "foresight.json"
+
+    @property
     def checkpoint(self) -> Path:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"

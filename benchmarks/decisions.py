@@ -1,8 +1,10 @@
 """Are decisions to be trusted?  A recipe against itself, and known improvements, decided thousands of times.
 
-    python benchmarks/data.py fashion_mnist letter --to data/
+    python benchmarks/data.py letter --to data/
     python benchmarks/decisions.py --data data/
+    python benchmarks/decisions.py --data data/ --minutes 10   what is missing, for so long; again, until all is stored
     python benchmarks/decisions.py letter-width --data data/ --seeds 20
+    python benchmarks/decisions.py --quick --data data/        one case, few seeds and steps: to see that it works
     python benchmarks/decisions.py --table                     stored runs -> docs/performance.md
 
 Each recipe is trained with 60 seeds, as a search trains its decision runs: seed s holds out the s-th of the rotating
@@ -10,17 +12,25 @@ parts, and its outputs there are stored.  A draw then takes a few of these runs,
 the candidate, and decides as the search does (`search/evidence.py`, `search/decide.py`): two seeds, and two more where
 these have not decided; without earlier questions, and with three.
 
+The runs are stored by recipe and held-out part, pieces of a minute or so; recipes that cases share are trained once.
+On 2 CPU cores letter takes about 12 minutes, the images (samples of Debian's dataset-fashion-mnist) about 25, the draws
+about 4.
+
 - false_adoption: a recipe against itself.  The share of draws whose gain is claimed; upper95 ends its one-sided
   95 % interval (Clopper and Pearson 1934) over the draws, and `upper95_recipes` that over recipes, which share no run.
 - power: known improvements, the better as the candidate.  The share of draws whose gain is claimed.
 - known_loss: the same the other way round.
 
+The improvements are meant to have effects of 10 to 25 % of the error; `outside` names those that turn out not to.
+
 Must: upper95 <= 0.07, power >= 0.80 over all, known_loss <= 0.03 for each.
 """
 
 import argparse
+import math
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_record
 from functools import partial
@@ -30,7 +40,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from common import HERE, finish, machine, open_store, options, say, write_between
+from common import HERE, Store, finish, machine, open_store, options, say, write_between
+from data import FASHION_MNIST, read_idx
 from safetensors.numpy import load_file, save_file
 from scipy import special
 
@@ -54,6 +65,8 @@ DRAWS = 400
 EARLIER = 3
 """Earlier questions whose seeds are pooled, in half of the draws."""
 COHORT = 20
+QUICK_SEEDS, QUICK_STEPS = 15, 60
+EFFECTS = (0.10, 0.25)
 MUST_UPPER, MUST_POWER, MUST_LOSS = 0.07, 0.80, 0.03
 
 
@@ -71,15 +84,15 @@ class Case:
 
 CASES = {
     "letter-width": Case("letter", 64, 1500, {"width": 32}, {}),
-    "letter-rate": Case("letter", 64, 1500, {"optimizer.lr": 0.00075}, {"optimizer.lr": 0.003}),
+    "letter-rate": Case("letter", 64, 1500, {"optimizer.lr": 0.00075}, {}),
     "letter-depth": Case("letter", 64, 1500, {"blocks": 1}, {"blocks": 2}),
-    "letter-decay": Case("letter", 128, 3000, {"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 0.3}),
-    "fashion-width": Case("fashion_mnist", 8, 700, {"width": 4}, {}),
-    "fashion-rate": Case("fashion_mnist", 8, 700, {"optimizer.lr": 0.00075}, {"optimizer.lr": 0.003}),
+    "letter-decay": Case("letter", 128, 2000, {"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 0.3}),
+    "fashion-width": Case("fashion_mnist", 8, 500, {"width": 4}, {}),
+    "fashion-rate": Case("fashion_mnist", 8, 500, {"optimizer.lr": 0.00075}, {}),
     "fashion-augmentation": Case(
         "fashion_small",
         8,
-        1500,
+        900,
         {"regularization.crop": 0, "regularization.flip": False},
         {"regularization.flip": True},
     ),
@@ -93,11 +106,16 @@ def dataset_of(name: str, data: Path) -> Dataset:
     if name == "letter":
         frame = pd.read_csv(data / "letter" / "train.csv").iloc[draw.permutation(16_000)[:10_000]]
         return load_dataset((frame.drop(columns="lettr"), frame["lettr"]), ReadOptions())
-    whole = load_dataset(str(data / "fashion_mnist"), ReadOptions())
-    count = 10_000 if name == "fashion_mnist" else 6_000
-    pick = draw.permutation(whole.splits.train)[:count]
-    images = whole.inputs[0][torch.from_numpy(pick)].numpy()
-    return load_dataset((images.squeeze(1), whole.targets.numpy()[pick]), ReadOptions())
+    files = (f"train-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
+    images, labels = (read_idx(FASHION_MNIST / file) for file in files)
+    pick = draw.permutation(len(images))[: 10_000 if name == "fashion_mnist" else 6_000]
+    return load_dataset((images[pick], labels[pick]), ReadOptions())
+
+
+def label_of(case: Case, changes: dict[str, Any]) -> str:
+    """A name for a recipe, the same for equal ones."""
+    words = [f"{name.rpartition('.')[2]}{value}" for name, value in sorted(changes.items())]
+    return "-".join([case.data, f"width{case.width}", f"steps{case.steps}", *words])
 
 
 def recipe_of(case: Case, dataset: Dataset, changes: dict[str, Any]) -> Recipe:
@@ -118,40 +136,65 @@ def recipe_of(case: Case, dataset: Dataset, changes: dict[str, Any]) -> Recipe:
     )
 
 
-def train_runs(case: Case, changes: dict[str, Any], count: int, data: Path, path: Path) -> dict[str, Any]:
-    """Train a recipe with many seeds, store the outputs on the parts held out; the scores."""
-    dataset, hardware = dataset_of(case.data, data), find_hardware("auto")
+def train_runs(
+    dataset: Dataset, case: Case, changes: dict[str, Any], seeds: Sequence[int], path: Path
+) -> dict[str, Any]:
+    """Train a recipe with seeds of one held-out part, store the outputs there; the scores."""
+    hardware = find_hardware("auto")
     tensors = on_device(dataset, hardware.device)
     recipe = recipe_of(case, dataset, changes)
     found: dict[str, np.ndarray] = {}
-    for part in range(len(dataset.splits.parts)):
-        rows, held_out = (torch.from_numpy(np.ascontiguousarray(x)) for x in dataset.splits.held_out(part))
-        seeds = range(part, count, len(dataset.splits.parts))
-        for some in parts_of(list(seeds), COHORT):
-            recipes = [replace(recipe, {"training.seed": 1000 * (seed + 1)}) for seed in some]
-            cohort = start_cohort(recipes, tensors, [rows] * len(some), hardware)
-            for _ in train_cohort(cohort, tensors):
-                pass
-            outputs = predict(cohort.readable, tensors.inputs, held_out, recipe)
-            for k, number in enumerate(cohort.numbers):
-                found[str(some[number])] = np.ascontiguousarray(outputs[:, k], dtype=np.float32)
+    rows, held_out = (torch.from_numpy(np.ascontiguousarray(x)) for x in dataset.splits.held_out(seeds[0]))
+    for some in parts_of(seeds, COHORT):
+        recipes = [replace(recipe, {"training.seed": 1000 * (seed + 1)}) for seed in some]
+        cohort = start_cohort(recipes, tensors, [rows] * len(some), hardware)
+        for _ in train_cohort(cohort, tensors):
+            pass
+        outputs = predict(cohort.readable, tensors.inputs, held_out, recipe)
+        for k, number in enumerate(cohort.numbers):
+            found[str(some[number])] = np.ascontiguousarray(outputs[:, k], dtype=np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(found, path)
-    targets = dataset.targets.numpy()
-    scores = [
-        score(dataset.info.metric, targets[dataset.splits.held_out(int(seed))[1]], outputs, dataset.info)
-        for seed, outputs in found.items()
-    ]
-    say(f"{path.stem}: {len(scores)} runs, error {1 - statistics.mean(scores):.4f}, sd {statistics.stdev(scores):.4f}")
-    return {"file": path.name, "score": statistics.mean(scores), "sd": statistics.stdev(scores)}
+    targets = dataset.targets.numpy()[held_out.numpy()]
+    scores = [score(dataset.info.metric, targets, outputs, dataset.info) for outputs in found.values()]
+    say(f"{path.stem}: {len(scores)} runs, error {1 - statistics.mean(scores):.4f}, sd {statistics.pstdev(scores):.4f}")
+    return {"file": path.name, "scores": scores}
 
 
-def stored_runs(path: Path, dataset: Dataset) -> dict[int, list[SeedRun]]:
+@dataclass(frozen=True)
+class Runs:
+    """Where runs of recipes are stored, or trained."""
+
+    store: Store
+    folder: Path
+    seeds: int
+    until: float
+    """By `time.monotonic`: after it nothing more is trained."""
+
+    def of(self, dataset: Dataset, case: Case, changes: dict[str, Any]) -> tuple[list[Path], float] | None:
+        """The files of a recipe's runs and their mean score; None where some are missing and the time is over."""
+        count = len(dataset.splits.parts)
+        paths, scores = [], []
+        for part in range(count):
+            label = f"{label_of(case, changes)}-part{part}-x{self.seeds}"
+            path = self.folder / f"{label}.safetensors"
+            measure = partial(train_runs, dataset, case, changes, range(part, self.seeds, count), path)
+            known = self.store.newest(label, "runs") is not None and path.exists()
+            if not known and time.monotonic() > self.until:
+                return None
+            row = self.store.row(label, measure, code="runs")
+            scores += (row if path.exists() else measure())["scores"]
+            paths.append(path)
+        return paths, statistics.mean(scores)
+
+
+def stored_runs(paths: Sequence[Path], dataset: Dataset) -> dict[int, list[SeedRun]]:
     """Stored runs by held-out part."""
     info, targets = dataset.info, dataset.targets.numpy()
     found: dict[int, list[SeedRun]] = {}
-    for seed, outputs in sorted(load_file(path).items(), key=lambda item: int(item[0])):
-        part = int(seed) % len(dataset.splits.parts)
+    stored = {int(seed): outputs for path in paths for seed, outputs in load_file(path).items()}
+    for seed, outputs in sorted(stored.items()):
+        part = seed % len(dataset.splits.parts)
         rows = dataset.splits.held_out(part)[1]
         value = score(info.metric, targets[rows], outputs, info)
         found.setdefault(part, []).append(SeedRun(value, outputs, rows, 0.0, True, None))
@@ -206,33 +249,41 @@ def upper(share: float, count: int) -> float:
 
 
 def judge_cases(
-    names: Sequence[str], runs: Callable[[str, Case, dict[str, Any]], tuple[Path, dict[str, Any]]], data: Path
-) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """For each improvement its effect, power and known loss; for each recipe the share of false claims."""
+    names: Sequence[str], runs: Runs, data: Path
+) -> tuple[dict[str, dict[str, float]], dict[str, float], list[str]]:
+    """Effect, power and known loss of each improvement; the share of false claims of each recipe; what is missing."""
     improvements: dict[str, dict[str, float]] = {}
     false: dict[str, float] = {}
+    missing: list[str] = []
     for kind in dict.fromkeys(CASES[name].data for name in names):
         dataset = dataset_of(kind, data)
-        stored, means = {}, {}
-        mine = [name for name in names if CASES[name].data == kind]
-        for name in mine:
-            for which in ("worse", "better"):
-                path, row = runs(f"{name}-{which}", CASES[name], getattr(CASES[name], which))
-                stored[f"{name}-{which}"], means[f"{name}-{which}"] = stored_runs(path, dataset), row["score"]
+        stored: dict[str, dict[int, list[SeedRun]]] = {}
+        means: dict[str, float] = {}
+        labels: dict[str, tuple[str, str]] = {}
+        for name in (name for name in names if CASES[name].data == kind):
+            case = CASES[name]
+            found = {label_of(case, changes): runs.of(dataset, case, changes) for changes in (case.worse, case.better)}
+            whole = {label: one for label, one in found.items() if one is not None}
+            for label, (paths, mean) in whole.items():
+                stored[label], means[label] = stored_runs(paths, dataset), mean
+            if len(whole) == 2:
+                labels[name] = (label_of(case, case.worse), label_of(case, case.better))
+            else:
+                missing.append(name)
         others = list(stored.values())
         for number, (label, one) in enumerate(stored.items()):
             false[label] = shares(one, one, dataset, others, number)
             say(f"{label} against itself: {false[label]:.3f} claimed")
-        for number, name in enumerate(mine):
-            old, new = stored[f"{name}-worse"], stored[f"{name}-better"]
-            error = decide.error_of(dataset.info.metric, means[f"{name}-worse"])
+        for number, (name, (worse, better)) in enumerate(labels.items()):
+            old, new = stored[worse], stored[better]
+            error = decide.error_of(dataset.info.metric, means[worse])
             improvements[name] = {
-                "effect": (means[f"{name}-better"] - means[f"{name}-worse"]) / error,
+                "effect": (means[better] - means[worse]) / error,
                 "power": shares(old, new, dataset, others, 100 + number),
                 "known_loss": shares(new, old, dataset, others, 200 + number),
             }
             say(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in improvements[name].items()))
-    return improvements, false
+    return improvements, false, missing
 
 
 def table(improvements: dict[str, dict[str, float]], false: dict[str, float]) -> str:
@@ -251,15 +302,14 @@ def table(improvements: dict[str, dict[str, float]], false: dict[str, float]) ->
 def main(args: argparse.Namespace) -> None:
     """Train what is not stored, draw, and the verdict."""
     store = open_store(args, NAME)
-    names = args.names or list(CASES)
-
-    def runs(label: str, case: Case, changes: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-        path = args.out / NAME / f"{label}-{args.seeds}.safetensors"
-        measure = partial(train_runs, case, changes, args.seeds, args.data, path)
-        row = store.row(f"{label} {case} x{args.seeds}", measure, code="runs")
-        return path, row if path.exists() else measure()
-
-    improvements, false = judge_cases(names, runs, args.data)
+    names = args.names or (["letter-width"] if args.quick else list(CASES))
+    if args.quick:
+        CASES.update({name: replace_record(CASES[name], steps=QUICK_STEPS) for name in names})
+        args.seeds = QUICK_SEEDS
+    runs = Runs(store, args.out / NAME, args.seeds, time.monotonic() + 60 * args.minutes)
+    improvements, false, missing = judge_cases(names, runs, args.data)
+    if not improvements:
+        finish(NAME, "all runs stored", None, missing=missing)
     if args.table:
         write_between(DOC, NAME, table(improvements, false))
     false_adoption = statistics.mean(false.values())
@@ -267,7 +317,7 @@ def main(args: argparse.Namespace) -> None:
     spread = statistics.stdev(false.values()) / len(false) ** 0.5 if len(false) > 1 else 0.0
     power = statistics.mean(row["power"] for row in improvements.values())
     worst = max(row["known_loss"] for row in improvements.values())
-    judged = set(names) == set(CASES) and args.seeds >= RUNS
+    judged = set(names) == set(CASES) and args.seeds >= RUNS and not missing
     reached = upper95 <= MUST_UPPER and power >= MUST_POWER and worst <= MUST_LOSS if judged else None
     finish(
         NAME,
@@ -281,6 +331,8 @@ def main(args: argparse.Namespace) -> None:
         draws=DRAWS * len(false),
         improvements=improvements,
         false=false,
+        outside=[name for name, row in improvements.items() if not EFFECTS[0] <= row["effect"] <= EFFECTS[1]],
+        missing=missing,
         machine=machine(),
     )
 
@@ -291,5 +343,7 @@ if __name__ == "__main__":
         "names", nargs="*", choices=[*CASES, []], metavar="CASE", help=f"{', '.join(CASES)}; default: all"
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="where the data lies (benchmarks/data.py)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="train nothing more after so many")
+    parser.add_argument("--quick", action="store_true", help="one case, few seeds and steps")
     parser.add_argument("--table", action="store_true", help="write the results to docs/performance.md as well")
     main(parser.parse_args())

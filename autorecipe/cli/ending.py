@@ -134,8 +134,26 @@ def show_end(run: RunDir, out: TextIO, *, quiet: bool = False) -> None:
         show_table(out, headers, shown, right=(metric, "parameters", "time"))
     write_line(out, "")
     write_line(out, headline)
+    _show_foresight(run, summary, out)
     for line in _places(run, summary, place):
         write_line(out, line)
+
+
+def _show_foresight(run: RunDir, summary: dict[str, Any], out: TextIO) -> None:
+    """What was foretold beside what came; and for long budgets what others would bring."""
+    found = (summary.get("accounts") or {}).get("foresight")
+    if not found:
+        return
+    what = f"{words.number(found.get('predicted'))}, 80 % interval {words.between(found.get('interval'))}"
+    write_line(out, words.clean(f"foretold before the final training: {what}; came: {words.number(found.get('came'))}"))
+    budgets = _read(run.foresight, {}).get("budgets") or []
+    if budgets:
+        headers = ("this recipe in", str(summary.get("metric") or "score"), "80 % interval")
+        rows = [
+            (words.seconds(row["seconds"]), words.number(row["predicted"]), words.between(row["interval"]))
+            for row in budgets
+        ]
+        show_table(out, headers, rows, right=headers[:2])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -193,6 +193,31 @@ def _length(facts: Facts) -> list[str]:
     return [f"  length: {count(facts.get('steps'))} steps: {found}, {seconds(facts.get('seconds'))}"]
 
 
+def _race(facts: Facts) -> list[str]:
+    scores = facts.get("scores") or ()
+    shown = " against ".join(number(score) for score in scores)
+    kept = "is kept" if facts.get("kept") else f"gives way to {facts.get('other', '')}"
+    told = f"race of {facts.get('chosen', '')} and {facts.get('other', '')}: {shown} held out, the former {kept}"
+    return [
+        f"{told} (P(better) {short(facts.get('p_better'))}, {seconds(facts.get('seconds'))})",
+        f"  {facts.get('reason', '')}",
+    ]
+
+
+def _foresight(facts: Facts) -> list[str]:
+    score = f"{facts.get('metric', 'score')} {number(facts.get('predicted'))} on {facts.get('on', 'test')}"
+    others = (
+        f"  with {seconds(row.get('seconds'))}: {number(row.get('predicted'))}, {between(row.get('interval'))}"
+        for row in facts.get("budgets") or ()
+    )
+    return [f"foretold: {score}, 80 % interval {between(facts.get('interval'))}", *others]
+
+
+def between(interval: object) -> str:
+    """An interval: `0.91 to 0.93`."""
+    return " to ".join(number(end) for end in interval) if isinstance(interval, (list, tuple)) else "-"
+
+
 def _finish(facts: Facts) -> list[str]:
     if facts.get("seconds") is not None:
         planned = f", for {seconds(facts['seconds'])}"
@@ -237,6 +262,8 @@ SENTENCES: dict[str, Callable[[Facts], list[str]]] = {
     "evidence": _evidence,
     "decision": _decision,
     "length": _length,
+    "race": _race,
+    "foresight": _foresight,
     "finish": _finish,
     "finish_look": _finish_look,
     "saved": _saved,

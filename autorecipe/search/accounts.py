@@ -140,3 +140,23 @@ def audited(bench: Workbench) -> dict[str, int] | None:
     """
     path = bench.run.artifacts / AUDIT
     return {name: read_json(path)[name] for name in ("stopped", "trials", "wrong")} if path.exists() else None
+
+
+def foretold(bench: Workbench, final: Recipe, came: float | None) -> dict[str, Any] | None:
+    """What was foretold of the final training's score on test, and what came.
+
+    Returns:
+        None where nothing was foretold, or the model is none of the final training.
+    """
+    if came is None or not bench.run.foresight.exists() or final.training.train_on == "train":
+        return None
+    told = read_json(bench.run.foresight)
+    low, high = told["interval"]
+    return {
+        "predicted": told["predicted"],
+        "interval": [low, high],
+        "came": came,
+        "error_share": abs(told["predicted"] - came) / decide.error_of(bench.dataset.info.metric, came),
+        "covered": low <= came <= high,
+        "basis": told["basis"],
+    }

@@ -19,6 +19,7 @@ from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_jso
 from autorecipe.search import baselines as base
 from autorecipe.search import decide, planner, studies
 from autorecipe.search.audit import audit
+from autorecipe.search.final_race import race
 from autorecipe.search.finish import run_finish
 from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
@@ -49,6 +50,7 @@ from autorecipe.search.settings import Settings, add_budget, check_settings, loa
 from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
 from autorecipe.search.summary import score_saved
+from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import (
     Shape,
     State,
@@ -347,9 +349,11 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     Raises:
         InputError: there was no time to train anything at all.
     """
-    recipe = progress.incumbent
-    plan = bench.state.plan
-    shape = measure_shape(bench, recipe, float(plan.get("trial", 1.0)))
+    trial = float(bench.state.plan.get("trial", 1.0))
+    recipe = winner = race(bench, progress, trial)
+    if winner != progress.incumbent:
+        progress.incumbent, progress.result = winner, recorded_result(bench, winner) or progress.result
+    shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
         units = bench.clock.left() - planner.END_SECONDS if bench.budget.timed else _epochs_left(bench)
         bench.state.finish_steps = choose_steps(bench, recipe, shape, units) or 0
@@ -357,7 +361,7 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     most = bench.state.finish_steps or None
     # Where no question was asked, the learning rate is that of the range test.
     recipe = _for_finish(bench, recipe, shape, most) if progress.decisions else with_shape(recipe, shape, 1.0)
-    final = run_finish(bench, recipe, shape, _epochs_left(bench), most)
+    final = run_finish(bench, recipe, shape, _epochs_left(bench), most, winner)
     if final is not None:
         return final
     if not bench.run.recipe.exists():

@@ -196,23 +196,35 @@ def _search_level(bench: Workbench, incumbent: Recipe, otherwise: float) -> floa
 
 def _search_noise(bench: Workbench, error: float) -> float:
     """Standard error of a log ratio of two search scores: on few examples, or few errors, chance decides more."""
-    examples = len(bench.dataset.splits.val)
-    wrong = 0.5 if bench.dataset.info.task == "regression" else min(0.5, max(error, 1 / examples))
-    return math.hypot(SEARCH_NOISE, math.sqrt((1 - wrong) / (wrong * examples)))
+    regression = bench.dataset.info.task == "regression"
+    return math.hypot(SEARCH_NOISE, decide.log_error_spread(error, len(bench.dataset.splits.val), regression))
 
 
 def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """Expected relative gain of the candidate at the end of the finish, without any measurement."""
     epochs = epochs_of(bench, candidate) * _longer(question)
+    return expected_by_prior(bench, incumbent, candidate, epochs, question.share)
+
+
+def expected_by_prior(bench: Workbench, incumbent: Recipe, candidate: Recipe, epochs: float, share: float) -> float:
+    """Expected relative gain of a candidate after so many epochs, without any measurement.
+
+    Args:
+        bench: the workbench.
+        incumbent: the recipe it would replace.
+        candidate: the recipe.
+        epochs: that it would be trained for.
+        share: one trial's compute.
+    """
     rows = len(bench.dataset.splits.train)
     few = incumbent.network.embedding != candidate.network.embedding and few_valued(bench.dataset)
-    slower = _slower(bench, question, candidate, epochs)
+    slower = _slower(bench, share, candidate, epochs)
     return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows, few, slower)
 
 
-def _slower(bench: Workbench, question: Question, recipe: Recipe, epochs: float) -> float:
+def _slower(bench: Workbench, share: float, recipe: Recipe, epochs: float) -> float:
     """How many times as long a step takes with the networks that the final training would train at once."""
-    shape = measure_shape(bench, recipe, question.share)
+    shape = measure_shape(bench, recipe, share)
     if shape.members == 1 or not bench.budget.timed:
         return 1.0
     return alone_to_group(members_of_finish(shape.further_member, epochs), shape.further_member)
@@ -220,9 +232,14 @@ def _slower(bench: Workbench, question: Question, recipe: Recipe, epochs: float)
 
 def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
     """What is left of a measured difference between two recipes at the end of the finish."""
-    other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
     epochs = epochs_of(bench, candidate)
-    return fading(candidate.data.modality, epochs, epochs * _longer(question), regularization=other)
+    return left_of_difference(incumbent, candidate, epochs, epochs * _longer(question))
+
+
+def left_of_difference(incumbent: Recipe, candidate: Recipe, measured: float, epochs: float) -> float:
+    """What is left after so many epochs of a difference that was measured after `measured` ones."""
+    other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
+    return fading(candidate.data.modality, measured, epochs, regularization=other)
 
 
 def _longer(question: Question) -> float:

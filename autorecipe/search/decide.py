@@ -78,6 +78,18 @@ def mean_variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
+def log_error_spread(error: float, examples: int, regression: bool) -> float:
+    """Standard deviation of the log of an error that comes from the choice of the examples it was measured on.
+
+    Args:
+        error: a share of the examples, about.
+        examples: how many.
+        regression: whether the error is one of values: then about that of a share of a half.
+    """
+    wrong = 0.5 if regression else min(0.5, max(error, 1 / examples))
+    return math.sqrt((1 - wrong) / (wrong * examples))
+
+
 def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     """Effect, standard error, 90 % interval and P(better).
 

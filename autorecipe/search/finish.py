@@ -14,6 +14,7 @@ from autorecipe.rundir import write_text
 from autorecipe.search import planner
 from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
+from autorecipe.search.outlook import forget_foresight, tell_foresight
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.workbench import Shape, Workbench, at_once_in, describe, epochs_of, held_up, use_shape
@@ -59,7 +60,12 @@ def final_splits(bench: Workbench) -> str:
 
 
 def run_finish(
-    bench: Workbench, recipe: Recipe, shape: Shape, epochs: float, most_steps: int | None = None
+    bench: Workbench,
+    recipe: Recipe,
+    shape: Shape,
+    epochs: float,
+    most_steps: int | None = None,
+    winner: Recipe | None = None,
 ) -> Recipe | None:
     """Train the recipe from scratch on `final_splits` and save it; None if it diverged or did not fit.
 
@@ -72,6 +78,7 @@ def run_finish(
         shape: facts of its shape.
         epochs: how long, when the budget is in epochs.
         most_steps: steps on train alone after which it should end: the same number of epochs on `final_splits`.
+        winner: the recipe as the search trained it, for the score that is foretold.
     """
     splits = bench.dataset.splits
     train_on = final_splits(bench)
@@ -113,6 +120,8 @@ def run_finish(
         recipe=recipe.digest,
         resumed=resumed,
     )
+    if not resumed:
+        tell_foresight(bench, winner or recipe, replace(final, {"training.steps": steps}))
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
     race = _thread_race(bench, limit)
@@ -209,6 +218,7 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
     # A finished run with more budget: the new training may be shorter than the first.
     if old is not None and old.training.train_on != "train" and not _beats(bench, final, model, old):
         bench.say("note", text="the final model of before is better, or was trained for longer: it stays")
+        forget_foresight(bench)
         final = old
     else:
         save_weights(model, bench.run.weights)

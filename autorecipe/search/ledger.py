@@ -112,7 +112,8 @@ def search_score(progress: Progress) -> float | None:
 
 def cross_validated(progress: Progress) -> float | None:
     """Mean held-out score of the incumbent's decision runs, where there is no confirm split."""
-    digest = None
+    known = {digest for decision in progress.decisions for digest in (decision.candidate, decision.incumbent)}
+    digest = progress.incumbent.digest if progress.incumbent.digest in known else None
     for decision in reversed(progress.decisions):
         digest = digest or decision.chosen
         for who, name in ((decision.candidate, "candidate"), (decision.incumbent, "incumbent")):

@@ -25,6 +25,8 @@ SHARE = 0.15
 """Of the finish's compute, for these runs while longer ones are clearly better, ..."""
 DOUBTFUL_SHARE = 0.5
 """... and where they are not: then the time is worth little more in the finish either."""
+LONGEST = 16
+"""No run is longer than 2 to this power times a trial: each length is a power of two of it."""
 CLEAR = 0.05
 """Relative gain of a clearly better run."""
 
@@ -70,10 +72,22 @@ def counts_steps(most: int, begun: int, affordable: int) -> bool:
     return 2 * most < affordable or (begun > 0 and most - begun < affordable)
 
 
+def of_length(incumbent: Recipe, steps: int) -> Recipe:
+    """A recipe for a run of other length, with the learning rate for that."""
+    lr = lr_for_steps(incumbent.optimizer.lr, incumbent.training.steps, steps)
+    return replace(incumbent, {"training.steps": steps, "optimizer.lr": lr})
+
+
+def runs_of_lengths(bench: Workbench, incumbent: Recipe) -> list[tuple[Recipe, TrainResult]]:
+    """The runs of other lengths that are on record of a recipe, the shortest first."""
+    lengths = (of_length(incumbent, round(2**k * incumbent.training.steps)) for k in range(1, LONGEST))
+    found = ((recipe, recorded_result(bench, recipe)) for recipe in lengths)
+    return [(recipe, result) for recipe, result in found if result is not None]
+
+
 def _trained(bench: Workbench, incumbent: Recipe, steps: int, shape: Shape) -> TrainResult | None:
     """The recipe trained for so many steps and scored on val; None if that failed."""
-    lr = lr_for_steps(incumbent.optimizer.lr, incumbent.training.steps, steps)
-    recipe = replace(incumbent, {"training.steps": steps, "optimizer.lr": lr})
+    recipe = of_length(incumbent, steps)
     known = recorded_result(bench, recipe)  # of an earlier part of the run
     if known is not None:
         return known

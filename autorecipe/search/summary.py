@@ -12,7 +12,7 @@ from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
-from autorecipe.search.accounts import audited, fresh_seeds, receipt, smaller_runner_up
+from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
@@ -60,7 +60,12 @@ def score_saved(
         fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
     scores = {"search": search, "confirm": confirm, "test": test}
-    accounts = {"fresh_seeds": fresh, "smaller": smaller_runner_up(bench, recipe, decisions), "audit": audited(bench)}
+    accounts = {
+        "fresh_seeds": fresh,
+        "foresight": foretold(bench, recipe, test) if status == "complete" else None,
+        "smaller": smaller_runner_up(bench, recipe, decisions),
+        "audit": audited(bench),
+    }
     write_summary(bench, recipe, status, scores, metrics, named, accounts)
     bench.heartbeat()
     write_checksums(bench.run)
@@ -100,7 +105,7 @@ def write_summary(
             "confirm_kind": _confirm_kind(bench, recipe),
             "metrics": {"test": dict(metrics or {})},
             "baselines": dict(baselines or {}),
-            "accounts": dict(accounts or {"fresh_seeds": None, "smaller": None, "audit": None}),
+            "accounts": dict(accounts or dict.fromkeys(("fresh_seeds", "foresight", "smaller", "audit"))),
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
             "num_params": num_params(build_final(recipe, info)),

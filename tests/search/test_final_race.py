@@ -1,0 +1,191 @@
+"""The race before the final training."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from autorecipe.recipe import Recipe, replace
+from autorecipe.results import DatasetInfo, Decision
+from autorecipe.rundir import RunDir, read_json
+from autorecipe.search import final_race, planner
+from autorecipe.search.decide import Estimate
+from autorecipe.search.ledger import Progress
+from autorecipe.search.trials import SeedRun
+
+CHOSEN, OTHER = (
+    replace(Recipe(), {"training.steps": 100, "data.modality": "table", "optimizer.lr": lr}) for lr in (0.02, 0.01)
+)
+EXAMPLES = 400
+
+
+def decision(p_better=0.6, adopted=True, **more):
+    facts = {
+        "effect": 0.005,
+        "standard_error": 0.01,
+        "interval": (-0.01, 0.02),
+        "num_examples": EXAMPLES,
+        "num_seeds": 2,
+        "seconds": 1.0,
+        "verdict": "",
+        "reason": "",
+        "scores": {"incumbent": (0.80, 0.80), "candidate": (0.81, 0.80)},
+        "judged_by": "accuracy",
+        "parts": 2,
+        "example_variance": 1e-4,
+    } | more
+    return Decision(
+        "width", "q", OTHER.digest, (CHOSEN.digest,), CHOSEN.digest, "s", (), p_better=p_better,
+        chosen=CHOSEN.digest if adopted else OTHER.digest, **facts,
+    )  # fmt: skip
+
+
+def bench(tmp_path, monkeypatch, accuracies, left=60.0):
+    """A workbench whose decision runs have these accuracies, by learning rate; None: the run fails."""
+    trained = []
+    truth = np.arange(EXAMPLES) % 3
+    info = DatasetInfo("n", "table", "multiclass", "", "accuracy", "", {}, classes=("a", "b", "c"))
+
+    def seed_runs(place, jobs, deadline):
+        ((recipe, _),) = jobs
+        trained.append(recipe.training.steps)
+        share = accuracies[0 if recipe.optimizer.lr > 0.0125 else 1]
+        if share is None:
+            return [None]
+        said = np.where(np.arange(EXAMPLES) < share * EXAMPLES, truth, (truth + 1) % 3)
+        return [SeedRun(share, 4.0 * np.eye(3)[said], np.arange(EXAMPLES), 1.0, False, None)]
+
+    shape = SimpleNamespace(step_seconds=0.005)
+    monkeypatch.setattr(final_race, "seed_runs", seed_runs)
+    monkeypatch.setattr(final_race, "measure_shape", lambda *_: shape)
+    monkeypatch.setattr(final_race, "use_shape", lambda *_: None)
+    monkeypatch.setattr(final_race, "steps_for", lambda *_: 10_000)
+    monkeypatch.setattr(final_race, "epochs_of", lambda place, recipe: recipe.training.steps / 10)
+    monkeypatch.setattr(final_race, "expected_by_prior", lambda *_: 0.0)
+    monkeypatch.setattr(final_race, "forget_models", lambda *_: None)
+    run = RunDir(tmp_path)
+    for recipe in (CHOSEN, OTHER):
+        run.save_recipe(recipe)
+    splits = SimpleNamespace(held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)))
+    place = SimpleNamespace(
+        run=run,
+        budget=SimpleNamespace(timed=True),
+        clock=SimpleNamespace(left=lambda: left),
+        state=SimpleNamespace(plan={"trial": 0.5}),
+        dataset=SimpleNamespace(info=info, targets=SimpleNamespace(numpy=lambda: truth), splits=splits),
+        heartbeat=lambda: None,
+        heard=[],
+    )
+    place.say = lambda kind, **facts: place.heard.append((kind, facts))
+    return place, trained
+
+
+def race(place, *decisions):
+    return final_race.race(place, Progress(CHOSEN, decisions=list(decisions)), 0.5)
+
+
+def test_the_better_one_wins_and_both_ran_alike(tmp_path, monkeypatch):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    assert race(place, decision()) == OTHER
+    assert trained == [400, 400]
+    kind, facts = place.heard[-1]
+    assert kind == "race"
+    assert facts["scores"] == [0.80, 0.90]
+    assert not facts["kept"]
+    assert facts["p_better"] < 0.5
+    kept = read_json(tmp_path / "artifacts" / "race.json")
+    assert kept["winner"] == OTHER.digest
+    assert kept["scores"] == {CHOSEN.digest: 0.80, OTHER.digest: 0.90}
+
+
+def test_the_incumbent_stays_where_it_wins(tmp_path, monkeypatch):
+    place, _ = bench(tmp_path, monkeypatch, (0.90, 0.80))
+    assert race(place, decision()) == CHOSEN
+    assert place.heard[-1][1]["p_better"] > 0.5
+
+
+def test_a_race_on_record_is_not_run_again(tmp_path, monkeypatch):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    first = race(place, decision())
+    assert race(place, decision()) == first == OTHER
+    assert len(trained) == 2
+    assert len(place.heard) == 1
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_run_that_fails_changes_nothing(tmp_path, monkeypatch, which):
+    accuracies = [0.8, 0.9]
+    accuracies[which] = None
+    place, trained = bench(tmp_path, monkeypatch, accuracies)
+    assert race(place, decision()) == race(place, decision()) == CHOSEN
+    assert len(trained) == which + 1
+
+
+@pytest.mark.parametrize(
+    "decisions",
+    [
+        [],
+        [decision(0.99)],
+        [decision(0.1)],
+        [decision(None, scores={})],
+        [decision(0.6, adopted=False)],
+        [decision(0.6), decision(0.99)],
+    ],
+)
+def test_nothing_to_race_for(tmp_path, monkeypatch, decisions):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    assert race(place, *decisions) == CHOSEN
+    assert trained == []
+
+
+def test_a_later_question_that_kept_its_incumbent_does_not_end_the_doubt():
+    assert final_race.doubtful([decision(0.6), decision(0.5, adopted=False)]) == decision(0.6)
+
+
+def test_without_time_or_a_clock_there_is_none(tmp_path, monkeypatch):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90), left=final_race.SHORTEST + 1)
+    assert race(place, decision()) == CHOSEN
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    place.budget.timed = False
+    assert race(place, decision()) == CHOSEN
+    assert trained == []
+
+
+@pytest.mark.parametrize(
+    ("left", "pair"), [(60.0, 1.0), (60.0, 4.0), (600.0, 20.0), (600.0, 60.0), (15.0, 0.1), (14.0, 0.1)]
+)
+def test_a_race_takes_no_more_than_its_share(left, pair):
+    longer = final_race.times_longer(left, pair)
+    if longer is None:
+        assert left < final_race.SHORTEST or final_race.LEAST * pair > final_race.SHARE * left
+    else:
+        assert final_race.LEAST <= longer <= final_race.LONGER
+        assert longer * pair <= final_race.SHARE * left
+
+
+def estimated(effect, error=0.02):
+    return Estimate(effect, error, (effect - error, effect + error), 0.5)
+
+
+def test_trials_and_race_weigh_by_what_they_know():
+    def posterior(trials, raced, noise=0.02, prior=0.0):
+        measured = SimpleNamespace(judged=estimated(raced, noise), error=0.2)
+        return final_race.after_race(trials, 0.2, measured, prior, 0.35, 0.3)
+
+    assert posterior(None, 0.02)[0] > 0 > posterior(None, -0.02)[0]
+    assert posterior(estimated(0.02), -0.02, noise=0.004)[0] < 0  # a sure race outweighs trials
+    assert posterior(estimated(0.05, 0.005), -0.001, noise=0.2)[0] > 0  # and a blind one does not
+    sure, unsure = posterior(None, 0.02, 0.004), posterior(None, 0.02, 0.05)
+    assert sure[0] > unsure[0]
+    assert sure[1] < unsure[1]
+    assert posterior(None, 0.0, prior=0.05)[0] > 0
+    assert posterior(None, 0.0)[1] <= planner.NOISE
+
+
+@pytest.mark.slow
+def test_a_timed_search_stays_within_its_budget_with_a_race(searched, monkeypatch):
+    monkeypatch.setattr(final_race, "SHORTEST", 1.0)
+    monkeypatch.setattr(final_race, "DOUBTFUL", (-1.0, 2.0))
+    found = searched(budget="20s", source="digits")
+    assert read_json(found.run.summary)["budget"]["spent_seconds"] <= 22.0
+    assert len(found.heard.of("race")) <= 1
