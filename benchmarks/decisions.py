@@ -251,7 +251,7 @@ def upper(share: float, count: int) -> float:
 def judge_cases(
     names: Sequence[str], runs: Runs, data: Path
 ) -> tuple[dict[str, dict[str, float]], dict[str, float], list[str]]:
-    """Effect, power and known loss of each improvement; the share of false claims of each recipe; what is not stored."""
+    """Effect, power and known loss of each improvement; the share of false claims of each recipe; what is missing."""
     improvements: dict[str, dict[str, float]] = {}
     false: dict[str, float] = {}
     missing: list[str] = []
