@@ -194,14 +194,14 @@ def _length(facts: Facts) -> list[str]:
 
 
 def _race(facts: Facts) -> list[str]:
+    both = f"race of {facts.get('chosen', '')} and {facts.get('other', '')}"
     scores = facts.get("scores") or ()
-    shown = " against ".join(number(score) for score in scores)
-    kept = "is kept" if facts.get("kept") else f"gives way to {facts.get('other', '')}"
-    told = f"race of {facts.get('chosen', '')} and {facts.get('other', '')}: {shown} held out, the former {kept}"
-    return [
-        f"{told} (P(better) {short(facts.get('p_better'))}, {seconds(facts.get('seconds'))})",
-        f"  {facts.get('reason', '')}",
-    ]
+    if len(scores) < 2:
+        return [f"{both}: {facts.get('reason', '')}"]
+    shown = " and ".join(number(score) for score in scores)
+    kept = "stays" if facts.get("kept") else "gives way"
+    certain = f"P(better) {short(facts.get('p_better'))}, {seconds(facts.get('seconds'))}"
+    return [f"{both}: {shown} held out, the former {kept} ({certain})", f"  {facts.get('reason', '')}"]
 
 
 def _foresight(facts: Facts) -> list[str]:

@@ -231,12 +231,15 @@ def point_of(
         info: task and metric.
         constant: from `error_of_constant`.
         value: the score.
-        scored: examples that it was measured on; half of one is wrong where none is.
+        scored: examples that it was measured on.  Of a share half an example more is wrong, the posterior mean of
+            Jeffreys' prior: none wrong of a hundred is no error of zero.
         seen: examples that were trained on, repetitions counted.
         runs: seeds that it is the mean of.
         won: standard deviation for what it owes to having been chosen by it.
     """
-    error = max(error_of(info.metric, value), 0.5 * constant / max(1, scored))
+    error = error_of(info.metric, value)
+    if METRICS[info.metric].best == 1.0 and info.task != "regression":
+        error = (error * scored + 0.5) / (scored + 1)
     return Point(seen / UNIT, log_odds(error, constant), math.hypot(won, _spread(info, constant, error, scored)), runs)
 
 
