@@ -91,6 +91,21 @@ class RunDir:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"
 
+    @property
+    def tested(self) -> Path:
+        """Predictions of test."""
+        return self.artifacts / "test.safetensors"
+
+    @property
+    def examples(self) -> Path:
+        """A few examples of test, and what was said of each."""
+        return self.artifacts / "examples.json"
+
+    @property
+    def pictures(self) -> Path:
+        """Those examples' pictures."""
+        return self.artifacts / "examples"
+
     def recipe_of(self, digest: str) -> Path:
         """Where the recipe with this digest lies."""
         return self.path / "recipes" / f"{digest}.yaml"
