@@ -169,6 +169,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, data: object) -> None:
     """Write records or plain data as JSON, whole or not at all; names of files that are no UTF-8 come back too."""
     text = json.dumps(to_dict(data), indent=2, ensure_ascii=False)

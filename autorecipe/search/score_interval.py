@@ -1,14 +1,15 @@
 """How far a test score would move: with the same recipe trained again, and on other examples.  Pure statistics.
 
 Two trainings of one recipe differ in how well they have learned, and in which examples they happen to get right.  The
-first is a share of the error, and is known from the paired runs of decisions; those are short, and it is the share that
-carries over to the finish, not the size.  The second is counted on the examples scored: the fewer, the more it matters.
+first is known from the paired runs of decisions; those are short, and what carries over to the finish is not its size
+but its share of the error (of the error's odds, where right and wrong are counted: a trial that is hardly better than
+chance has no room to differ).  The second depends on the examples scored: the fewer, the more it matters.
 """
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -24,8 +25,10 @@ LEVEL = 0.9
 SHARED = 0.25
 """Share of the variance between seeds that averaging networks does not lessen: their errors have much in common."""
 PRIOR_CHURN = {"count": 0.5, "log_loss": 1.0, "regression": 0.15}
-"""Variance of the difference that one example makes between two trainings: over the error where right and wrong are
-counted, over its square elsewhere."""
+"""Variance of the difference that one example makes between two trainings: over `unit_of` the error where right and
+wrong are counted, over its square elsewhere."""
+NEAR = 4.0
+"""A trial with more than so many times the final error says little of which examples the final model gets wrong."""
 GROUPS = 20
 MOST_ROWS = 10_000
 """Examples that the jackknife looks at; the variance is scaled to all."""
@@ -38,7 +41,7 @@ class Spread:
     """How two trainings of one recipe, a single network each, differ."""
 
     share: float = PRIOR_SEED_SHARE
-    """Standard deviation of the difference of their true scores, over the error."""
+    """Standard deviation of the difference of their true scores, over `unit_of` the error."""
     churn: float = PRIOR_CHURN["count"]
     """As in `PRIOR_CHURN`."""
     df: float = PRIOR_DF
@@ -49,7 +52,11 @@ class Spread:
 
 
 def spread_between_seeds(
-    evidence: Sequence[decide.Evidence], decisions: Sequence[Decision], info: DatasetInfo
+    evidence: Sequence[decide.Evidence],
+    decisions: Sequence[Decision],
+    value: float,
+    num_examples: int,
+    info: DatasetInfo,
 ) -> Spread:
     """What decisions say of the differences between seeds, pooled with the prior.
 
@@ -59,9 +66,11 @@ def spread_between_seeds(
     Args:
         evidence: of the decisions, in any measure; those of the run's metric are taken.
         decisions: those that were measured.
+        value: the final score.
+        num_examples: examples that it was measured on.
         info: metric and task.
     """
-    evidence = [e for e in evidence if e.measure == info.metric]
+    evidence = [replace(e, error=unit_of(e.error, info)) for e in evidence if e.measure == info.metric]
     squares, df = decide.pool(evidence)
     total = PRIOR_DF + df
     share = math.sqrt((PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / total)
@@ -69,8 +78,10 @@ def spread_between_seeds(
     churns = [PRIOR_CHURN[_kind(info)]]
     for decision in measured:
         error = error_of(info.metric, float(np.mean(decision.scores["incumbent"])))
+        if error > NEAR * final_error(value, num_examples, info):
+            continue
         of_one = decision.example_variance * max(1, decision.parts) * decision.num_examples / decision.num_seeds
-        churns.append(of_one / error ** _power(info))
+        churns.append(of_one / unit_of(error, info) ** _power(info))
     return Spread(share, float(np.mean(churns)), total, sum(len(e.differences) for e in evidence), len(measured))
 
 
@@ -78,6 +89,17 @@ def _kind(info: DatasetInfo) -> str:
     if info.task == "regression":
         return "regression"
     return "log_loss" if info.metric == "log_loss" else "count"
+
+
+def unit_of(error: float, info: DatasetInfo) -> float:
+    """What differences between trainings are measured by: the error; or, between 0 and 1, error x (1 - error)."""
+    return error * max(0.05, 1 - error) if _kind(info) == "count" else error
+
+
+def final_error(value: float, num_examples: int, info: DatasetInfo) -> float:
+    """What is left to gain; no error among 30 examples does not mean that there is none."""
+    error = error_of(info.metric, value)
+    return (num_examples * error + 0.5) / (num_examples + 1) if _kind(info) == "count" else error
 
 
 def _power(info: DatasetInfo) -> int:
@@ -100,10 +122,8 @@ def retraining(
     Returns:
         `low` and `high`, the 90 % prediction interval; and `seed_sd`, the standard deviation of one training's score.
     """
-    error = error_of(info.metric, value)
-    if _power(info) == 1:  # no error among 30 examples does not mean that there is none
-        error = (num_examples * error + 0.5) / (num_examples + 1)
-    between = spread.share**2 * error**2 + spread.churn * error ** _power(info) / max(1, num_examples)
+    unit = unit_of(final_error(value, num_examples, info), info)
+    between = spread.share**2 * unit**2 + spread.churn * unit ** _power(info) / max(1, num_examples)
     between *= SHARED + (1 - SHARED) / members
     half = float(special.stdtrit(spread.df, (1 + LEVEL) / 2)) * math.sqrt(between)
     low, high = within(info.metric, value, value - half, value + half)

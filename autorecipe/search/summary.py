@@ -97,7 +97,7 @@ def score_interval(
     info, members = bench.dataset.info, recipe.finish.members
     decisions = load_decisions(bench.run)
     evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
-    spread = spread_between_seeds(evidence, decisions, info)
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info)
     again = retraining(spread, value, len(targets), info, members)
     seed_sd = again.pop("seed_sd")
     most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf

@@ -149,7 +149,7 @@ def _of_values(truth: np.ndarray, predicted: np.ndarray) -> Iterator[tuple[int, 
 
     def facts(i: int, kind: str) -> tuple[int, dict[str, Any]]:
         numbers = {"target": truth[i], "predicted": predicted[i], "error": predicted[i] - truth[i]}
-        return i, {"kind": kind, **{name: float(value) for name, value in numbers.items()}}
+        return i, {"kind": kind, **{name: float(f"{value:.6g}") for name, value in numbers.items()}}
 
     typical = _typical(np.array_split(np.argsort(truth, kind="stable"), THIRDS), errors)
     for i in typical:
