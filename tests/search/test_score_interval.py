@@ -19,7 +19,13 @@ from autorecipe.search.score_interval import (
     spread_between_seeds,
 )
 
-TASKS = {"accuracy": "multiclass", "log_loss": "multiclass", "roc_auc": "binary", "rmse": "regression", "r2": "regression"}
+TASKS = {
+    "accuracy": "multiclass",
+    "log_loss": "multiclass",
+    "roc_auc": "binary",
+    "rmse": "regression",
+    "r2": "regression",
+}
 SPREADS = st.builds(
     Spread, share=st.floats(0, 1), churn=st.floats(0, 2), df=st.floats(4, 60), pairs=st.just(4), decisions=st.just(2)
 )

@@ -111,7 +111,7 @@ def test_the_predictions_of_test(kind, task, sets, tmp_path):
     if task == "regression":
         assert found["outputs"].shape == (len(test), 1)
         assert found["targets"].dtype == np.float32
-        X, y = (table if kind == "table" else pictures)(task)
+        _, y = (table if kind == "table" else pictures)(task)
         assert found["targets"] == pytest.approx(y[test], rel=1e-4, abs=1e-4)
         assert np.corrcoef(found["outputs"][:, 0], y[test])[0, 1] > 0.8
         return
