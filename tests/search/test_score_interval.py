@@ -30,6 +30,8 @@ SPREADS = st.builds(
     Spread, share=st.floats(0, 1), churn=st.floats(0, 2), df=st.floats(4, 60), pairs=st.just(4), decisions=st.just(2)
 )
 
+CHURN = 0.5
+
 
 def info_of(metric, task=None):
     task = task or TASKS[metric]
@@ -138,7 +140,7 @@ def test_it_covers_trainings_that_differ_as_those_of_the_decisions_did(power):
         evidence, decisions = [], []
         for _ in range(3):
             runs = _scores(random, 0.3, share, 500, (2, 4), metric)
-            variance = 0.5 * 0.3 * 0.7 / 500 / 4 if power == "count" else 0.0
+            variance = CHURN * 0.3 * 0.7 / 500 / 4 if power == "count" else 0.0
             differences = runs[1] - runs[0] if power == "count" else runs[0] - runs[1]
             evidence.append(Evidence(tuple(differences), variance, 0.3, 4, 0.1, metric))
             scores = {"incumbent": tuple(runs[0]), "candidate": tuple(runs[1])}
@@ -154,7 +156,7 @@ def _scores(random, error, share, count, shape, metric):
     if metric == "rmse":
         return error * np.exp(share / math.sqrt(2) * random.normal(size=shape))
     errors = error + share * error * (1 - error) / math.sqrt(2) * random.normal(size=shape)
-    churn = math.sqrt(0.5 * error * (1 - error) / 2 / count)
+    churn = math.sqrt(CHURN * error * (1 - error) / 2 / count)
     return 1 - errors + churn * random.normal(size=shape)
 
 
