@@ -101,6 +101,21 @@ class RunDir:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"
 
+    @property
+    def tested(self) -> Path:
+        """Predictions of test."""
+        return self.artifacts / "test.safetensors"
+
+    @property
+    def examples(self) -> Path:
+        """A few examples of test, and what was said of each."""
+        return self.artifacts / "examples.json"
+
+    @property
+    def pictures(self) -> Path:
+        """Those examples' pictures."""
+        return self.artifacts / "examples"
+
     def recipe_of(self, digest: str) -> Path:
         """Where the recipe with this digest lies."""
         return self.path / "recipes" / f"{digest}.yaml"
@@ -162,6 +177,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, data: object) -> None:

@@ -65,6 +65,7 @@ class _Encoded:
     names: Sequence[str]
     preprocess: dict[str, Any]
     streamed: bool
+    raw_test: Any
 
 
 def load_dataset(source: Source, options: ReadOptions, progress: Progress | None = None) -> Dataset:
@@ -80,7 +81,9 @@ def load_dataset(source: Source, options: ReadOptions, progress: Progress | None
     """
     found = _encode_dataset(source, options, progress or _silent)
     inputs, (targets,) = as_tensors(found.inputs), as_tensors((found.targets,))
-    return Dataset(found.info, inputs, targets, found.splits, found.names, found.preprocess, found.streamed)
+    return Dataset(
+        found.info, inputs, targets, found.splits, found.names, found.preprocess, found.streamed, found.raw_test
+    )
 
 
 def as_tensors(arrays: tuple[np.ndarray, ...]) -> "tuple[torch.Tensor, ...]":
@@ -186,7 +189,8 @@ def _encode_dataset(source: Source, options: ReadOptions, tell: Progress) -> _En
         digest=str(raw.facts["digest"]),
         **_table_facts(inputs, preprocess, splits.train),
     )
-    return _Encoded(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")))
+    raw_test = raw.inputs.iloc[splits.test] if raw.modality == "table" else None
+    return _Encoded(info, inputs, targets, splits, raw.names, preprocess, bool(raw.facts.get("streamed")), raw_test)
 
 
 def _silent(sentence: str, done: float) -> None:

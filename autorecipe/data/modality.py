@@ -16,6 +16,7 @@ from autorecipe.results import DatasetInfo, Finding
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 Source = Any
 """A path, the name of a bundled data set, or arrays from Python: `X` or `(X, y)`."""
@@ -125,6 +126,8 @@ class Dataset:
     """Raw input -> tensors, as plain data (`preprocess.json`)."""
     streamed: bool = False
     """Whether the inputs stay on disk and are read as they are needed."""
+    raw_test: Any = None
+    """Raw examples of test, in its order, where `inputs` cannot be shown to people: a table's DataFrame."""
 
 
 @dataclass(frozen=True)
@@ -145,5 +148,7 @@ class Modality:
     """Tensors -> float32 matrix [N, D] for scikit-learn."""
     preview: Callable[[Raw, Path], None]
     """Draw a few examples into a PNG."""
+    show: "Callable[[Dataset, int], Image.Image | dict[str, Any]]"
+    """Example number i of test as people look at it: a picture, or column -> value."""
     examine: Callable[[Raw, dict[str, Any], Splits], list[Finding]] = lambda raw, preprocess, splits: []
     """What a look at the examples shows beyond what `read` found."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
@@ -30,7 +30,7 @@ from optuna.storages.journal import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autorecipe.errors import InputError
-from autorecipe.rundir import RunDir
+from autorecipe.rundir import RunDir, write_bytes
 from autorecipe.search.attrs import jsonable, note_attrs
 from autorecipe.search.journal import prepare_journal
 from autorecipe.search.parameters import Parameter, point_of, quasi_random
@@ -442,12 +442,40 @@ def attach(handle: OpenStudy, number: int | None, run: RunDir, file: Path) -> st
     """
     if not file.is_file():
         raise FileNotFoundError(file)
+    return _upload(handle.study if number is None else handle.running[number], run, file)
+
+
+def attach_figure(storage: BaseStorage, study_name: str, file: Path, run: RunDir) -> None:
+    """Keep a picture with a study that is over, so that the dashboard shows it on the study's page.
+
+    A file of the same name takes the place of the one before, so that this can be done again.  Nothing is done if the
+    storage has no such study.
+
+    Args:
+        storage: from `open_storage`.
+        study_name: as a decision names it.
+        file: the picture.
+        run: its artifacts are the dashboard's.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(file)
+    if study_name not in optuna.get_all_study_names(storage):
+        return  # lost when the journal was repaired
+    study = optuna.load_study(study_name=study_name, storage=storage)
+    old = [meta for meta in get_all_artifact_meta(study) if meta.filename == file.name]
+    if old:
+        write_bytes(run.artifacts / old[0].artifact_id, file.read_bytes())
+        return
+    _upload(study, run, file)
+
+
+def _upload(owner: optuna.Study | optuna.Trial, run: RunDir, file: Path) -> str:
     run.artifacts.mkdir(parents=True, exist_ok=True)
-    return upload_artifact(
-        artifact_store=FileSystemArtifactStore(run.artifacts),
-        file_path=str(file),
-        study_or_trial=handle.study if number is None else handle.running[number],
-    )
+    store = FileSystemArtifactStore(run.artifacts)
+    return upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=owner)
 
 
 # In the types of Optuna

@@ -1,9 +1,11 @@
 """The model on disk: loaded again, scored in one pass over test, and told in `summary.json`."""
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from autorecipe import __version__
@@ -15,9 +17,15 @@ from autorecipe.rundir import read_json, write_json
 from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
+from autorecipe.search.ledger import evidence_of, load_decisions
+from autorecipe.search.score_interval import LEVEL, another_sample, explain, retraining, spread_between_seeds
+from autorecipe.search.tested import keep_tested
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
+
+SAMPLE_SECONDS = 0.2
+"""For the interval of another sample."""
 
 
 def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
@@ -59,6 +67,7 @@ def score_saved(
             test = score(info.metric, targets[splits.test], outputs, info, said)
         fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
+        interval = score_interval(bench, recipe, test, targets[splits.test], outputs)
     scores = {"search": search, "confirm": confirm, "test": test}
     accounts = {
         "fresh_seeds": fresh,
@@ -66,7 +75,9 @@ def score_saved(
         "smaller": smaller_runner_up(bench, recipe, decisions),
         "audit": audited(bench),
     }
-    write_summary(bench, recipe, status, scores, metrics, named, accounts)
+    write_summary(bench, recipe, status, scores, metrics, named, accounts, interval)
+    with phase(bench, "test"):
+        keep_tested(bench, outputs, said)
     bench.heartbeat()
     write_checksums(bench.run)
     bench.say(
@@ -80,6 +91,33 @@ def score_saved(
     )
 
 
+def score_interval(
+    bench: Workbench, recipe: Recipe, value: float, targets: np.ndarray, outputs: np.ndarray
+) -> dict[str, Any] | None:
+    """Where the test score would lie with the recipe trained again, and on other examples.
+
+    Returns:
+        None if there is no score.
+    """
+    if not math.isfinite(value):
+        return None
+    info, members = bench.dataset.info, recipe.finish.members
+    decisions = load_decisions(bench.run)
+    evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info)
+    again = retraining(spread, value, len(targets), info, members)
+    seed_sd = again.pop("seed_sd")
+    most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
+    other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most)
+    return {
+        "level": LEVEL,
+        "retraining": again,
+        "sample": None if other is None else {"low": other[0], "high": other[1]},
+        "seed_sd": seed_sd,
+        "reason": explain(spread, members),
+    }
+
+
 def write_summary(
     bench: Workbench,
     recipe: Recipe,
@@ -88,6 +126,7 @@ def write_summary(
     metrics: Mapping[str, float] | None = None,
     baselines: Mapping[str, float] | None = None,
     accounts: Mapping[str, Any] | None = None,
+    interval: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `summary.json`: the result so far."""
     info = bench.dataset.info
@@ -102,6 +141,7 @@ def write_summary(
             "metric": info.metric,
             "direction": direction(info.metric),
             "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
+            "score_interval": interval,
             "confirm_kind": _confirm_kind(bench, recipe),
             "metrics": {"test": dict(metrics or {})},
             "baselines": dict(baselines or {}),

@@ -13,6 +13,7 @@ from autorecipe.search.studies import (
     Earlier,
     ask,
     attach,
+    attach_figure,
     enqueue,
     finished,
     note,
@@ -271,6 +272,38 @@ def test_artifacts(run: RunDir, tmp_path: Path) -> None:
     assert [(m.artifact_id, m.filename) for m in meta] == [(ids[1], "curve.json")]
     with pytest.raises(FileNotFoundError):
         attach(handle, None, run, tmp_path / "not there")
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_a_figure_of_a_study_that_is_over(run: RunDir, tmp_path: Path, kind: str) -> None:
+    url = None if kind == "journal" else f"sqlite:///{tmp_path}/trials.db"
+    name = question(open_storage(run, url)).name
+    file = tmp_path / "evidence.svg"
+    for text in ("<svg/>", "<svg/>", "<svg>again</svg>"):  # of later runs of the same command
+        file.write_text(text)
+        attach_figure(open_storage(run, url), name, file, run)
+        study = optuna.load_study(study_name=name, storage=open_storage(run, url))
+        [meta] = optuna.artifacts.get_all_artifact_meta(study)
+        assert (meta.filename, meta.mimetype) == ("evidence.svg", "image/svg+xml")
+        assert [path.name for path in run.artifacts.iterdir()] == [meta.artifact_id]
+        assert (run.artifacts / meta.artifact_id).read_text() == text
+    (run.artifacts / meta.artifact_id).unlink()  # one that was lost is put back
+    attach_figure(open_storage(run, url), name, file, run)
+    assert (run.artifacts / meta.artifact_id).is_file()
+    other = tmp_path / "lr.png"
+    other.write_bytes(b"")
+    attach_figure(open_storage(run, url), name, other, run)
+    assert len(optuna.artifacts.get_all_artifact_meta(study, storage=open_storage(run, url))) == 2
+
+
+def test_a_figure_of_nothing(run: RunDir, tmp_path: Path) -> None:
+    storage = open_storage(run, None)
+    file = tmp_path / "evidence.svg"
+    with pytest.raises(FileNotFoundError):
+        attach_figure(storage, question(storage).name, file, run)
+    file.write_text("<svg/>")
+    attach_figure(storage, "no such study", file, run)
+    assert not run.artifacts.exists() or not list(run.artifacts.iterdir())
 
 
 def test_sqlite(run: RunDir, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from autorecipe.data.image.folder import Listing, check_classes, explain, folder
 from autorecipe.data.image.labelled import target_of, what_is_asked
 from autorecipe.data.image.measure import SAMPLE, Sample, check_resolution, choose_shape
 from autorecipe.data.image.walk import SUFFIXES, is_image, look
-from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source
+from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, name_of, path_of, target_array
 from autorecipe.data.tasks import Target, infer_target
 from autorecipe.errors import InputError, InputWarning
@@ -31,6 +31,7 @@ _DIGITS_SCALE = 255 / 16
 _MOST_FEATURES = 3072
 _MOST_NAMED = 20
 _CHUNK_BYTES = 1 << 24
+_SHOWN = 64
 
 
 def detect(source: Source) -> str | None:
@@ -279,4 +280,12 @@ def preview(raw: Raw, path: Path) -> None:
     grid.save(path, format="PNG")
 
 
-IMAGE = Modality("image", detect, read, fit, encode, read_inputs, baseline_features, preview)
+def show(dataset: Dataset, i: int) -> Image.Image:
+    """Example number i of test as the network gets it, made smaller if a side has more than 64 pixels."""
+    pixels = dataset.inputs[0][int(dataset.splits.test[i])].numpy()
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    image.thumbnail((_SHOWN, _SHOWN))
+    return image
+
+
+IMAGE = Modality("image", detect, read, fit, encode, read_inputs, baseline_features, preview, show)

@@ -4,18 +4,22 @@ pandas takes half a second to import, which counts against a run's budget, so th
 import their modules when they are called: a run on images never pays for it.
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorecipe.data.modality import Modality, Progress, Raw, ReadOptions, Source, Splits
+from autorecipe.data.modality import Dataset, Modality, Progress, Raw, ReadOptions, Source, Splits
 from autorecipe.data.sources import BUNDLED, arrays_of, bundled_of, is_frame, path_of
 from autorecipe.data.table.files import table_files
 from autorecipe.results import Finding
 
 if TYPE_CHECKING:
     import torch
+
+_SHOWN, _LONGEST = 12, 200
+"""Columns of an example that is shown; characters of a value."""
 
 
 def detect(source: Source) -> str | None:
@@ -80,6 +84,27 @@ def examine(raw: Raw, preprocess: dict[str, Any], splits: Splits) -> list[Findin
     return function(raw, preprocess, splits)
 
 
-TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview, examine)
+def show(dataset: Dataset, i: int) -> dict[str, Any]:
+    """Raw values of row number i of test in the first 12 columns that are learned from: numbers, texts or None.
+
+    Dates and whatever else JSON lacks come as text; texts are cut at 200 characters.
+    """
+    used = dict.fromkeys(column["name"] for column in dataset.preprocess["columns"])
+    return {name: _plain(dataset.raw_test[name].iloc[i]) for name in list(used)[:_SHOWN]}
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if pd.isna(value):
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview, show, examine)
 
 __all__ = ["TABLE"]

@@ -1,0 +1,232 @@
+"""How far a test score would move: with the same recipe trained again, and on other examples.  Pure statistics.
+
+Two trainings of one recipe differ in how well they have learned, and in which examples they happen to get right.  The
+first is known from the paired runs of decisions; those are short, and what carries over to the finish is not its size
+but its share of the error (of the error's odds, where right and wrong are counted: a trial that is hardly better than
+chance has no room to differ).  The second depends on the examples scored: the fewer, the more it matters.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from autorecipe.data.metrics import METRICS
+from autorecipe.errors import InputError
+from autorecipe.results import DatasetInfo, Decision
+from autorecipe.search import decide
+from autorecipe.search.decide import PRIOR_DF, PRIOR_SEED_SHARE, error_of
+from autorecipe.training.evaluate import score
+
+LEVEL = 0.9
+SHARED = 0.25
+"""Share of the variance between seeds that averaging networks does not lessen: their errors have much in common."""
+PRIOR_CHURN = {"count": 0.7, "log_loss": 1.0, "regression": 0.15}
+"""Variance of the difference that one example makes between two trainings: over `unit_of` the error where right and
+wrong are counted, over its square elsewhere.  Measured on ten trainings each: 0.83 on digits, 0.13 on diabetes, where
+it explains nearly all of their standard deviation (`docs/log.md`); 1 in log loss is a guess."""
+NEAR = 4.0
+"""A trial with more than so many times the final error says little of which examples the final model gets wrong."""
+GROUPS = 20
+MOST_ROWS = 10_000
+"""Examples that the jackknife looks at; the variance is scaled to all."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How two trainings of one recipe, a single network each, differ."""
+
+    share: float = PRIOR_SEED_SHARE
+    """Standard deviation of the difference of their true scores, over `unit_of` the error."""
+    churn: float = PRIOR_CHURN["count"]
+    """As in `PRIOR_CHURN`."""
+    df: float = PRIOR_DF
+    pairs: int = 0
+    """Paired runs that it was learned from, beside the prior; ..."""
+    decisions: int = 0
+    """... and the decisions that they were made for."""
+
+
+def spread_between_seeds(
+    evidence: Sequence[decide.Evidence],
+    decisions: Sequence[Decision],
+    value: float,
+    num_examples: int,
+    info: DatasetInfo,
+) -> Spread:
+    """What decisions say of the differences between seeds, pooled with the prior.
+
+    The differences are paired by seed and held-out part, so what a part adds to both runs is gone; what it adds to one
+    of them, the choice of examples, is taken out as in `decide.pool` and comes back as churn.
+
+    Args:
+        evidence: of the decisions, in any measure; those of the run's metric are taken.
+        decisions: those that were measured.
+        value: the final score.
+        num_examples: examples that it was measured on.
+        info: metric and task.
+    """
+    evidence = [replace(e, error=unit_of(e.error, info)) for e in evidence if e.measure == info.metric]
+    squares, df = decide.pool(evidence)
+    total = PRIOR_DF + df
+    share = math.sqrt((PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / total)
+    measured = [d for d in decisions if d.num_seeds and d.scores.get("incumbent")]
+    churns = [PRIOR_CHURN[_kind(info)]]
+    for decision in measured:
+        error = error_of(info.metric, float(np.mean(decision.scores["incumbent"])))
+        if error > NEAR * final_error(value, num_examples, info):
+            continue
+        of_one = decision.example_variance * max(1, decision.parts) * decision.num_examples / decision.num_seeds
+        churns.append(of_one / unit_of(error, info) ** _power(info))
+    return Spread(share, float(np.mean(churns)), total, sum(len(e.differences) for e in evidence), len(measured))
+
+
+def _kind(info: DatasetInfo) -> str:
+    if info.task == "regression":
+        return "regression"
+    return "log_loss" if info.metric == "log_loss" else "count"
+
+
+def unit_of(error: float, info: DatasetInfo) -> float:
+    """What differences between trainings are measured by: the error; or, between 0 and 1, error x (1 - error)."""
+    return error * max(0.05, 1 - error) if _kind(info) == "count" else error
+
+
+def final_error(value: float, num_examples: int, info: DatasetInfo) -> float:
+    """What is left to gain; no error among 30 examples does not mean that there is none."""
+    error = error_of(info.metric, value)
+    return (num_examples * error + 1) / (num_examples + 2) if _kind(info) == "count" else error
+
+
+def _power(info: DatasetInfo) -> int:
+    """Errors that are counted have a variance like their number; sizes have one like their square."""
+    return 1 if _kind(info) == "count" else 2
+
+
+def retraining(
+    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1
+) -> dict[str, float]:
+    """Where the score of the same recipe would lie, trained again with another seed and scored on the same examples.
+
+    Args:
+        spread: from `spread_between_seeds`.
+        value: the score.
+        num_examples: examples that it was measured on.
+        info: metric and task.
+        members: networks whose predictions are averaged.
+
+    Returns:
+        `low` and `high`, the 90 % prediction interval; and `seed_sd`, the standard deviation of one training's score.
+    """
+    unit = unit_of(final_error(value, num_examples, info), info)
+    between = spread.share**2 * unit**2 + spread.churn * unit ** _power(info) / max(1, num_examples)
+    between *= SHARED + (1 - SHARED) / members
+    half = float(special.stdtrit(spread.df, (1 + LEVEL) / 2)) * math.sqrt(between)
+    low, high = within(info.metric, value, value - half, value + half)
+    return {"low": low, "high": high, "seed_sd": math.sqrt(between / 2)}
+
+
+def within(metric: str, value: float, low: float, high: float) -> Interval:
+    """An interval around a score, cut where the metric ends."""
+    known = METRICS[metric]
+    if known.best is not None and known.higher:
+        high = min(high, known.best)
+    if known.best is not None and not known.higher:
+        low = max(low, known.best)
+    if metric in _FROM_ZERO:
+        low = max(low, 0.0)
+    if metric == "hamming_loss":
+        high = min(high, 1.0)
+    return min(low, value), max(high, value)
+
+
+_FROM_ZERO = {
+    name
+    for name, metric in METRICS.items()
+    if metric.higher
+    and metric.best == 1.0
+    and "regression" not in metric.tasks
+    and not name.startswith(("matthews", "d2_"))
+}
+"""Metrics from 0 to 1."""
+
+
+def another_sample(
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    value: float,
+    info: DatasetInfo,
+    thresholds: Sequence[float] = (),
+    most_seconds: float = math.inf,
+) -> Interval | None:
+    """Where the score of the same model on as many other examples would lie, 90 %.
+
+    Of the accuracy the beta-binomial prediction with Jeffreys' prior; of other metrics a jackknife that leaves out one
+    of 20 groups of examples in turn (Shao and Wu 1989).  Examples are taken as independent of each other.
+
+    Args:
+        targets: of the scored examples.
+        outputs: of the model on them, as `evaluate.predict` gives them.
+        value: the score.
+        info: metric and task.
+        thresholds: of the recipe.
+        most_seconds: given up if it would take longer.
+
+    Returns:
+        None for fewer than 3 examples, where a group cannot be scored, or where there is no time.
+    """
+    count = len(targets)
+    if count < 3 or not math.isfinite(value):
+        return None
+    if info.metric == "accuracy":
+        low, high = _beta_binomial(round(value * count), count)
+        return min(low / count, value), max(high / count, value)
+    random = np.random.default_rng(0).permutation(count)[:MOST_ROWS]
+    groups = min(GROUPS, len(random))
+    without: list[float] = []
+    for g in range(groups):
+        begin = time.monotonic()
+        rows = np.delete(random, slice(g, None, groups))
+        try:
+            without.append(score(info.metric, targets[rows], outputs[rows], info, thresholds))
+        except (InputError, ValueError):  # a class of which no example is left
+            return None
+        if (time.monotonic() - begin) * groups > most_seconds:
+            return None
+    if not np.isfinite(without).all():
+        return None
+    variance = (groups - 1) * float(np.var(without)) * len(random) / count
+    half = float(special.stdtrit(groups - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
+    return within(info.metric, value, value - half, value + half)
+
+
+def _beta_binomial(right: int, count: int) -> tuple[int, int]:
+    """The 5 % and 95 % quantile of how many of `count` others are right."""
+    a, b, k = right + 0.5, count - right + 0.5, np.arange(count + 1)
+    log = (
+        special.gammaln(count + 1)
+        - special.gammaln(k + 1)
+        - special.gammaln(count - k + 1)
+        + special.betaln(k + a, count - k + b)
+        - special.betaln(a, b)
+    )
+    below = np.cumsum(np.exp(log))
+    return int(np.searchsorted(below, (1 - LEVEL) / 2)), min(count, int(np.searchsorted(below, (1 + LEVEL) / 2)))
+
+
+def explain(spread: Spread, members: int) -> str:
+    """What the retraining interval rests on, in a sentence."""
+    source = "the shipped prior alone, since no decision was measured"
+    if spread.pairs:
+        decisions = f"{spread.decisions} decision{'s' * (spread.decisions != 1)}"
+        source = f"{spread.pairs} paired runs of {decisions}, and the shipped prior"
+    several = f"; {members} networks are averaged, which lessens it" if members > 1 else ""
+    return (
+        f"between two trainings the error differs by about {spread.share:.1%} of itself ({source}), and by the test "
+        f"examples that one gets right and the other wrong{several}"
+    )

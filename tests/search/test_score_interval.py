@@ -1,0 +1,204 @@
+"""Intervals around the test score: laws, and coverage on simulated trainings."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorecipe.data.metrics import METRICS
+from autorecipe.results import DatasetInfo, Decision
+from autorecipe.search.decide import PRIOR_SEED_SHARE, Evidence
+from autorecipe.search.score_interval import (
+    PRIOR_CHURN,
+    Spread,
+    another_sample,
+    explain,
+    retraining,
+    spread_between_seeds,
+)
+
+TASKS = {
+    "accuracy": "multiclass",
+    "log_loss": "multiclass",
+    "roc_auc": "binary",
+    "rmse": "regression",
+    "r2": "regression",
+}
+SPREADS = st.builds(
+    Spread, share=st.floats(0, 1), churn=st.floats(0, 2), df=st.floats(4, 60), pairs=st.just(4), decisions=st.just(2)
+)
+
+CHURN = 0.5
+
+
+def info_of(metric, task=None):
+    task = task or TASKS[metric]
+    classes = () if task == "regression" else ("a", "b") if task == "binary" else ("a", "b", "c")
+    return DatasetInfo("d", "table", task, "", metric, "", {}, classes)
+
+
+def decision(scores, *, examples=400, variance=0.0, parts=2):
+    return Decision(
+        stage="width",
+        question="width 16 -> 32",
+        incumbent="a",
+        candidates=("b",),
+        candidate="b",
+        study="s",
+        trials=(0,),
+        effect=0.0,
+        standard_error=0.0,
+        interval=(0.0, 0.0),
+        p_better=0.5,
+        num_examples=examples,
+        num_seeds=len(scores["incumbent"]),
+        seconds=1.0,
+        verdict="",
+        reason="",
+        chosen="a",
+        scores=scores,
+        example_variance=variance,
+        parts=parts,
+    )
+
+
+@given(
+    spread=SPREADS,
+    metric=st.sampled_from(sorted(TASKS)),
+    value=st.floats(0, 1),
+    count=st.integers(1, 10_000),
+    members=st.integers(1, 8),
+)
+def test_the_score_lies_inside_and_more_members_never_widen(spread, metric, value, count, members):
+    info = info_of(metric)
+    one, more = (retraining(spread, value, count, info, m) for m in (members, members + 1))
+    assert one["low"] <= value <= one["high"]
+    assert more["low"] >= one["low"]
+    assert more["high"] <= one["high"]
+    assert more["seed_sd"] <= one["seed_sd"]
+    if METRICS[metric].higher:
+        assert one["high"] <= 1
+    else:
+        assert one["low"] >= 0
+
+
+@given(spread=SPREADS, value=st.floats(0.5, 1), count=st.integers(2, 10_000))
+def test_more_test_examples_never_widen(spread, value, count):
+    few, many = (retraining(spread, value, n, info_of("accuracy")) for n in (count, 10 * count))
+    assert many["seed_sd"] <= few["seed_sd"]
+
+
+def test_a_perfect_score_is_not_said_to_be_certain():
+    found = retraining(Spread(), 1.0, 30, info_of("accuracy"))
+    assert found["low"] < 1 - 1 / 60
+    assert found["high"] == 1.0
+
+
+def test_without_a_decision_the_prior_stands_alone_and_the_reason_says_so():
+    spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"))
+    assert spread == Spread(PRIOR_SEED_SHARE, PRIOR_CHURN["count"])
+    assert "prior alone" in explain(spread, 1)
+    assert "3 networks" in explain(spread, 3)
+
+
+def test_what_a_part_adds_to_both_runs_does_not_count():
+    info = info_of("accuracy")
+    parts = np.asarray([0.0, 0.08, -0.05, 0.02])
+    old, new = 0.85 + parts, 0.86 + parts
+    evidence = [Evidence(tuple(new - old), 0.0, 0.15, 4, 0.1, "accuracy")]
+    scores = {"incumbent": tuple(old), "candidate": tuple(new)}
+    spread = spread_between_seeds(evidence, [decision(scores)], 0.9, 1000, info)
+    assert spread.share < PRIOR_SEED_SHARE  # the pairs agree
+    assert spread.df == 7
+    assert (spread.pairs, spread.decisions) == (4, 1)
+    assert "4 paired runs of 1 decision," in explain(spread, 1)
+
+
+def test_evidence_in_another_measure_is_left_out():
+    wild = Evidence((1.0, -1.0), 0.0, 0.1, 1, 0.0, "log_loss")
+    assert spread_between_seeds([wild], [], 0.9, 100, info_of("accuracy")).share == PRIOR_SEED_SHARE
+
+
+def test_trials_that_are_far_worse_say_nothing_of_the_examples():
+    scores = {"incumbent": (0.2, 0.2), "candidate": (0.2, 0.2)}
+    spread = spread_between_seeds([], [decision(scores)], 0.99, 1000, info_of("accuracy"))
+    assert spread.churn == PRIOR_CHURN["count"]
+    near = {"incumbent": (0.98, 0.98), "candidate": (0.98, 0.98)}
+    spread = spread_between_seeds([], [decision(near)], 0.99, 1000, info_of("accuracy"))
+    assert spread.churn == PRIOR_CHURN["count"] / 2  # no example differed
+
+
+@pytest.mark.parametrize("power", ["count", "size"])
+def test_it_covers_trainings_that_differ_as_those_of_the_decisions_did(power):
+    """Short trials with a large error, final models with a third of it, the same share between seeds."""
+    random = np.random.default_rng(0)
+    metric = "accuracy" if power == "count" else "rmse"
+    info, count, share, inside = info_of(metric), 2000, 0.06, 0
+    for _ in range(200):
+        evidence, decisions = [], []
+        for _ in range(3):
+            runs = _scores(random, 0.3, share, 500, (2, 4), metric)
+            variance = CHURN * 0.3 * 0.7 / 500 / 4 if power == "count" else 0.0
+            differences = runs[1] - runs[0] if power == "count" else runs[0] - runs[1]
+            evidence.append(Evidence(tuple(differences), variance, 0.3, 4, 0.1, metric))
+            scores = {"incumbent": tuple(runs[0]), "candidate": tuple(runs[1])}
+            decisions.append(decision(scores, examples=2000, variance=variance, parts=4))
+        first, second = _scores(random, 0.1, share, count, (2,), metric)
+        found = retraining(spread_between_seeds(evidence, decisions, first, count, info), first, count, info)
+        inside += found["low"] <= second <= found["high"]
+    assert 0.84 <= inside / 200 <= 0.97
+
+
+def _scores(random, error, share, count, shape, metric):
+    """Scores of trainings whose differences have a share of the error, and of examples right or wrong by chance."""
+    if metric == "rmse":
+        return error * np.exp(share / math.sqrt(2) * random.normal(size=shape))
+    errors = error + share * error * (1 - error) / math.sqrt(2) * random.normal(size=shape)
+    churn = math.sqrt(CHURN * error * (1 - error) / 2 / count)
+    return 1 - errors + churn * random.normal(size=shape)
+
+
+@given(count=st.integers(3, 300), right=st.floats(0, 1))
+def test_the_accuracy_of_another_sample(count, right):
+    hits = round(right * count)
+    targets = np.zeros(count, np.int64)
+    outputs = np.zeros((count, 2), np.float32)
+    outputs[:hits, 0] = outputs[hits:, 1] = 1
+    low, high = another_sample(targets, outputs, hits / count, info_of("accuracy", "binary"))
+    assert 0 <= low <= hits / count <= high <= 1
+    assert low < high
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "rmse", "macro_f1"])
+def test_another_sample_covers_other_samples(metric):
+    from autorecipe.training.evaluate import score
+
+    task = TASKS.get(metric, "binary") if metric != "log_loss" else "binary"
+    info, random, inside = info_of(metric, "binary" if task == "multiclass" else task), np.random.default_rng(1), 0
+
+    def sample(count=400):
+        if task == "regression":
+            values = random.normal(size=count)
+            return values.astype(np.float32), (values + 0.5 * random.normal(size=count))[:, None].astype(np.float32)
+        targets = random.integers(0, 2, count)
+        logits = (2 * targets - 1 + 1.5 * random.normal(size=count))[:, None] * np.asarray([[-0.5, 0.5]])
+        return targets, logits.astype(np.float32)
+
+    for _ in range(150):
+        (targets, outputs), other = sample(), sample()
+        low, high = another_sample(targets, outputs, score(metric, targets, outputs, info), info)
+        inside += low <= score(metric, *other, info) <= high
+    assert 0.82 <= inside / 150 <= 0.98
+
+
+def test_another_sample_of_too_little():
+    info = info_of("roc_auc")
+    assert another_sample(np.asarray([0, 1]), np.zeros((2, 2)), 0.5, info) is None
+    targets = np.asarray([0, 0, 0, 1])  # a group leaves one class
+    assert another_sample(targets, np.random.default_rng(0).normal(size=(4, 2)), 0.5, info) is None
+    targets = np.arange(400) % 2
+    outputs = np.random.default_rng(0).normal(size=(400, 2))
+    assert another_sample(targets, outputs, 0.5, info) is not None
+    assert another_sample(targets, outputs, 0.5, info, most_seconds=0.0) is None
