@@ -41,6 +41,14 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ),
     ),
     ("replay", search_commands.replay, ("autorecipe replay runs/digits-1/recipe.yaml digits --out runs/again",)),
+    (
+        "export",
+        run_commands.export,
+        (
+            "autorecipe export runs/digits-1 --format onnx",
+            "autorecipe export runs/digits-1 --format script --out train_digits.py",
+        ),
+    ),
     ("dashboard", run_commands.dashboard, ("autorecipe dashboard runs/digits-1 --port 8080",)),
     ("cache", data_commands.cache, ("autorecipe cache --clear",)),
 )

@@ -4,19 +4,24 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from autorecipe import __version__
 from autorecipe.data.metrics import direction
 from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe
 from autorecipe.results import Decision
-from autorecipe.rundir import read_json, write_json
+from autorecipe.rundir import atomic, read_json, write_json
 from autorecipe.search.accounts import audited, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
+
+SAMPLE, SAMPLE_BYTES = 256, 1 << 24
+"""Test examples that are kept for checking exports, in number and in bytes."""
 
 
 def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
@@ -51,6 +56,7 @@ def score_saved(
             confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
         bench.state.test_reads += 1
         outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
+        save_test_sample(bench, outputs)
         said = recipe.finish.thresholds
         metrics = all_scores(targets[splits.test], outputs, info, said)
         test = metrics.get(info.metric)
@@ -70,7 +76,27 @@ def score_saved(
         baselines=named,
         path=str(bench.run.path),
         metric=info.metric,
+        seconds_left=bench.clock.left() if bench.budget.timed else None,
     )
+
+
+def save_test_sample(bench: Workbench, outputs: np.ndarray) -> None:
+    """Keep some test examples as the network takes them, with the model's outputs: what exports are checked on.
+
+    Args:
+        bench: the workbench.
+        outputs: of all test examples [N, O].
+    """
+    inputs, test = bench.dataset.inputs, bench.dataset.splits.test
+    size = sum(x[:1].nbytes for x in inputs)
+    count = max(1, min(len(test), SAMPLE, SAMPLE_BYTES // max(1, size)))
+    places = np.linspace(0, len(test) - 1, count).astype(np.int64)
+    rows = torch.from_numpy(test[places])
+    names = ("image",) if bench.dataset.info.modality == "image" else ("numbers", "codes")
+    tensors = {name: x[rows].clone() for name, x in zip(names, inputs, strict=True)}
+    tensors |= {"outputs": torch.from_numpy(outputs[places]), "targets": bench.dataset.targets[rows].clone()}
+    with atomic(bench.run.test_sample) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
 
 
 def write_summary(
@@ -84,6 +110,7 @@ def write_summary(
 ) -> None:
     """Write `summary.json`: the result so far."""
     info = bench.dataset.info
+    weights = sha256(bench.run.weights) if bench.run.weights.exists() else None
     write_json(
         bench.run.summary,
         {
@@ -102,7 +129,13 @@ def write_summary(
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
             "num_params": num_params(build_final(recipe, info)),
-            "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
+            "weights_sha256": weights,
+            "identity": {
+                "weights_sha256": weights,
+                "score_after_reload": scores.get("test"),
+                "score_after_export": None,
+                "export": {"reason": "model.onnx has not been written"},
+            },
             "recipe_digest": recipe.digest,
             "data_digest": info.digest,
             "environment": environment(bench),
