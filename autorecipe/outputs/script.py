@@ -1,6 +1,5 @@
 """`train.py`: a run's final recipe as a standalone PyTorch script, with what this recipe uses and nothing else."""
 
-import contextlib
 import re
 from functools import cache
 from pathlib import Path
@@ -9,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from autorecipe.data.metrics import OWN
-from autorecipe.data.modality import SPLIT_NAMES
 from autorecipe.data.sources import bundled_of
-from autorecipe.data.table.files import PARQUET, table_files
 from autorecipe.errors import InputError
 from autorecipe.networks.layers import TargetLink
 from autorecipe.predictor import Result
@@ -29,11 +26,9 @@ if TYPE_CHECKING:
 FAMILIES = ("linear", "mlp", "resnet")
 """Families that the templates know."""
 _MODULES = (
-    "bz2", "copy", "csv", "gzip", "io", "itertools", "json", "lzma", "math", "os", "re", "sys", "unicodedata",
-    "zipfile",
+    "contextlib", "copy", "csv", "io", "json", "math", "os", "re", "sys", "unicodedata",
 )  # fmt: skip
 """Of the standard library: what of it a script names is imported."""
-_PACKED = (".gz", ".bz2", ".xz", ".zip")
 _NUMERIC = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
@@ -100,7 +95,7 @@ def _facts(result: Result) -> dict[str, Any]:
         "multilabel": info.task == "multilabel",
         "outputs": info.num_outputs,
         "members": recipe.finish.members,
-        "own_split": True,
+        "parts": tuple(recipe.training.train_on.split("+")),
         **_training_facts(recipe, info),
         **_network_facts(recipe, info),
         **_metric_facts(recipe, info),
@@ -159,6 +154,8 @@ def _network_facts(recipe: Recipe, info: DatasetInfo) -> dict[str, Any]:
         "widths": [block.width for block in section.blocks],
         "half": max(1, section.width // 2),
         "embedding": embedding,
+        "single": any(len(edges) == 2 for edges in info.bins),
+        "pieces": max((len(edges) - 1 for edges in info.bins), default=0),
         "num_numbers": info.num_numbers,
         "number_features": info.num_numbers * (1 if embedding == "none" else section.embedding_width),
         "cardinalities": len(info.cardinalities),
@@ -187,8 +184,10 @@ def _source_facts(result: Result) -> dict[str, Any]:
     facts = {"bundled": bundled, "python": source is None, "pictures": False}
     if result.info.modality == "image":
         part = _class_part(names, preprocess)
-        return {**facts, "pictures": source is not None and not bundled, "labelled": part is None, "class_part": part}
-    return {**facts, **_table_facts(result.info, preprocess, None if bundled else source, names, typed=not bundled)}
+        deep = preprocess.get("deep_range") is not None
+        facts |= {"pictures": source is not None and not bundled, "deep": deep}
+        return {**facts, "labelled": part is None, "class_part": part}
+    return {**facts, **_table_facts(result.info, preprocess, bundled is not None)}
 
 
 def _class_part(names: list[str], preprocess: dict[str, Any]) -> int | None:
@@ -202,31 +201,24 @@ def _class_part(names: list[str], preprocess: dict[str, Any]) -> int | None:
     return None
 
 
-def _table_facts(
-    info: DatasetInfo, preprocess: dict[str, Any], source: str | None, names: list[str], typed: bool
-) -> dict[str, Any]:
-    kinds = {column["kind"] for column in preprocess["columns"]}
-    files = list(dict.fromkeys(name.rpartition(":")[0] for name in names if ":" in name))
-    files.sort(key=lambda name: ("train", "val", "test").index(SPLIT_NAMES.get(name.split(".")[0].lower(), "train")))
-    place = Path(source) if source else Path("data.csv")
-    with contextlib.suppress(InputError, OSError):
-        found = table_files(place) if place.is_dir() else []
-        place = found[0][0] if found else place
-    read = files or [place.name.lower()]
-    parquet = [name.lower().endswith(PARQUET) for name in read]
-    reader = "pd.read_parquet" if all(parquet) else "read_csv"
-    if any(parquet) and not all(parquet):
-        reader = '(pd.read_parquet if name.endswith((".parquet", ".pq")) else read_csv)'
+def _table_facts(info: DatasetInfo, preprocess: dict[str, Any], bundled: bool) -> dict[str, Any]:
+    columns = preprocess["columns"]
+    kinds = {column["kind"] for column in columns}
     labels = [name.strip() for name in str(preprocess["target"]).split(",") if name.strip()]
     label_columns = labels if info.task == "multilabel" and set(labels) == set(preprocess["classes"]) else []
-    classes = bool(preprocess["classes"]) and all(_NUMERIC.fullmatch(name) for name in preprocess["classes"])
+    numeric = bool(preprocess["classes"]) and all(_NUMERIC.fullmatch(name) for name in preprocess["classes"])
+    numeric = numeric and info.task in ("binary", "multiclass") and not bundled
+    # A run of an older version does not say which columns are numbers written as text.
+    typed = any(column["kind"] == "number" and column.get("as_text", not bundled) for column in columns)
+    typed = typed or (info.target_as_text and (numeric or info.task == "regression"))
+    parquet = [not options for options in info.files.values()]
+    reader = "pd.read_parquet(path / name)" if all(parquet) else "pd.read_csv(path / name, **options)"
+    if any(parquet) and not all(parquet):
+        reader = f"{reader} if options else pd.read_parquet(path / name)"
     return {
-        "csv": source is not None and not all(parquet),
-        "packed": any(name.lower().endswith(_PACKED) for name in read),
-        "legacy": "cp1252",
-        "files": files,
+        "files": len(info.files) > 1,
+        "parquet": parquet,
         "reader": reader,
-        "kind": next((kind for kind in (".tsv", *PARQUET) if kind in place.name.lower()), ".csv"),
         "label_columns": label_columns,
         "number_columns": "number" in kinds,
         "as_numbers": "number" in kinds or info.task == "regression",
@@ -235,8 +227,8 @@ def _table_facts(
         "categories": "category" in kinds,
         "truths": "truth" in kinds,
         "yes": "truth" in kinds or bool(label_columns),
-        "typed": typed and ("number" in kinds or info.task == "regression" or classes),
-        "numeric_classes": typed and classes,
+        "typed": typed,
+        "class_number": "" if not numeric else 'number(text, ".")' if info.target_as_text else "float(text)",
         "texts": bool(kinds - {"number"}) or info.task != "regression" or typed,
     }
 

@@ -45,7 +45,7 @@ def trained_by_script(result, source, tmp_path):
     script = write_script(result)
     text = script.read_text()
     assert len(text.splitlines()) < 300
-    assert max(map(len, text.splitlines())) <= 130
+    assert max(map(len, text.splitlines())) <= 120
     found = re.findall(r"^(?:import|from) (\w+)", text, re.M)
     assert set(found) <= ALLOWED
     compile(text, "train.py", "exec")
@@ -140,7 +140,7 @@ def messy_frame(count=240):
         }
     )
     signal = price / 800 + (colour == "red") * 2 + np.nan_to_num(frame["size"])
-    return frame, signal.to_numpy()
+    return frame, np.asarray(signal)
 
 
 def csv_of(frame, path, **options):
@@ -166,7 +166,7 @@ def test_regressions_of_every_scale(case, replayed, tmp_path):
         "sigmoid": 10 * (signal - signal.min()) / np.ptp(signal),
         "log": np.exp(2.5 * signal / signal.std()),
         "exp": np.exp(2.5 * signal / signal.std()),
-        "bounded": np.maximum(0.0, signal - np.median(signal)),
+        "bounded": np.where(np.arange(300) % 4 == 0, 0.0, 3 + signal / np.ptp(signal)),
     }[case]
     frame["target"] = targets
     path = csv_of(frame[["price", "size", "colour", "target"]], tmp_path / "data.csv")
@@ -288,7 +288,18 @@ def test_dropout_and_mixup_draw_their_own_numbers(replayed, tmp_path):
 
 def test_only_what_the_recipe_uses_is_in_it(replayed):
     text = script_of(replayed("iris"))
-    for word in ("mixup", "averag", "dropout", "Conv2d", "clip", "csv", "thresholds", "MEMBERS", "weights=", "PIL"):
+    for word in (
+        "mixup",
+        "averag",
+        "dropout",
+        "Conv2d",
+        "clip_grad",
+        "csv",
+        "thresholds",
+        "MEMBERS",
+        "weights=",
+        "PIL",
+    ):
         assert word not in text, word
 
 
