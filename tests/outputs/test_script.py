@@ -363,12 +363,7 @@ def test_each_metric_is_that_of_the_run(task):
             **script._metric_facts(recipe, info),
         }
         code = script._environment().get_template("metric.py.j2").render(**facts)
-        space = {"np": np, "unscaled": lambda values: script_unscaled(values, scale)}
+        space = {"np": np}
         exec(compile(code, metric, "exec"), space)
         found = space["score"](targets, outputs)
         assert found == pytest.approx(score(metric, targets, outputs, info, thresholds), rel=1e-6), metric
-
-
-def script_unscaled(values, scale):
-    values = values * scale.std + scale.mean
-    return np.sign(values) * np.expm1(np.abs(values)) * scale.log_unit
