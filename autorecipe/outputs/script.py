@@ -23,6 +23,8 @@ from autorecipe.training.metrics import OURS
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+MOST_LINES = 300
+"""A script of so many lines has one blank line between its functions instead of two."""
 FAMILIES = ("linear", "mlp", "resnet")
 """Families that the templates know."""
 _MODULES = (
@@ -64,7 +66,8 @@ def script_of(result: Result) -> str:
     imports = [f"import {name}\n" for name in _MODULES if re.search(rf"(?<![\w.]){name}\.", code)]
     if "ThreadPoolExecutor" in code:
         imports.append("from concurrent.futures import ThreadPoolExecutor\n")
-    return re.sub(r"\n{4,}", "\n\n\n", text.replace("# imports\n", "".join(imports))).rstrip("\n") + "\n"
+    text = re.sub(r"\n{4,}", "\n\n\n", text.replace("# imports\n", "".join(imports))).rstrip("\n") + "\n"
+    return text if text.count("\n") < MOST_LINES else text.replace("\n\n\n", "\n\n")
 
 
 @cache
@@ -264,7 +267,7 @@ def _words(result: Result, facts: dict[str, Any]) -> dict[str, Any]:
         "title": _one_line(title),
         "source": _one_line(source),
         "example": example,
-        "result": f"The run's model {said}; another machine, seed or number of threads scores a little differently.",
+        "result": f"The run's model {said}; another machine or seed scores a little differently.",
         "differences": differences,
     }
 

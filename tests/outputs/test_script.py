@@ -363,7 +363,7 @@ def test_each_metric_is_that_of_the_run(task):
             **script._metric_facts(recipe, info),
         }
         code = script._environment().get_template("metric.py.j2").render(**facts)
-        space = {"np": np}
+        space = {"np": np, "MEAN": scale.mean, "STD": scale.std}
         exec(compile(code, metric, "exec"), space)
         found = space["score"](targets, outputs)
         assert found == pytest.approx(score(metric, targets, outputs, info, thresholds), rel=1e-6), metric
