@@ -1,6 +1,9 @@
 """`train.py`: the run's network from the same seed, trained in the same steps, without autorecipe."""
 
+import contextlib
+import io
 import re
+import runpy
 import subprocess
 import sys
 
@@ -40,25 +43,36 @@ def run_alone(script, *words, folder):
     )
 
 
-def trained_by_script(result, source, tmp_path):
-    """The score that the script prints and the parameters that it saves."""
+def trained_by_script(result, source, folder, alone):
+    """The score that the script prints and the parameters that it saves.
+
+    `alone` runs it where autorecipe cannot be imported; that takes seconds, and it imports nothing of it anyhow.
+    """
     script = write_script(result)
     text = script.read_text()
     assert len(text.splitlines()) < 300
     assert max(map(len, text.splitlines())) <= 120
-    found = re.findall(r"^(?:import|from) (\w+)", text, re.M)
+    found = re.findall(r"^ *(?:import|from) (\w+)", text, re.M)
     assert set(found) <= ALLOWED
-    compile(text, "train.py", "exec")
-    done = run_alone(script, source, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    score = re.search(r"^(\S+) (\S+) on [\d,]+ test examples$", done.stdout, re.M)
+    if alone:
+        done = run_alone(script, source, folder=folder)
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
+    else:
+        told = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(told):
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", [str(script), str(source)])
+            runpy.run_path(str(script), run_name="__main__")
+        printed = told.getvalue()
+    score = re.search(r"^(\S+) (\S+) on [\d,]+ test examples$", printed, re.M)
     assert score[1] == result.info.metric
-    weights = np.load(tmp_path / "weights.npz")
+    weights = np.load(folder / "weights.npz")
     return float(score[2]), [weights[name] for name in weights if name.split(".")[-1] not in BUFFERS]
 
 
-def check_same(result, source, tmp_path, exact=True):
-    score, found = trained_by_script(result, source, tmp_path)
+def check_same(result, source, tmp_path, exact=True, alone=False):
+    score, found = trained_by_script(result, source, tmp_path, alone)
     wanted = [parameter.detach().numpy() for parameter in result.model.parameters()]
     assert [w.shape for w in found] == [w.shape for w in wanted]
     if exact:
@@ -156,7 +170,7 @@ def test_a_messy_csv_is_read_as_the_run_read_it(replayed, tmp_path):
     result = replayed(path)
     kinds = {column["kind"] for column in result.preprocess["columns"]}
     assert kinds == {"number", "category", "truth", "date", "text"}
-    check_same(result, path, tmp_path)
+    check_same(result, path, tmp_path, alone=True)
 
 
 @pytest.mark.parametrize("case", ["sigmoid", "log", "exp", "bounded"])
@@ -166,11 +180,12 @@ def test_regressions_of_every_scale(case, replayed, tmp_path):
         "sigmoid": 10 * (signal - signal.min()) / np.ptp(signal),
         "log": np.exp(2.5 * signal / signal.std()),
         "exp": np.exp(2.5 * signal / signal.std()),
-        "bounded": np.where(np.arange(300) % 4 == 0, 0.0, 3 + signal / np.ptp(signal)),
+        "bounded": np.where(np.arange(300) % 2 == 0, 0.0, 3 + signal / np.ptp(signal)),
     }[case]
     frame["target"] = targets
     path = csv_of(frame[["price", "size", "colour", "target"]], tmp_path / "data.csv")
-    result = replayed(path, options={"metric": "mae" if case == "log" else "rmse"})
+    options = {"metric": "mae" if case == "log" else "rmse", "range": "0,10" if case == "sigmoid" else "auto"}
+    result = replayed(path, options=options)
     scale = result.info.target_scale
     link = {"sigmoid": "sigmoid", "exp": "exp"}.get(case, "identity")
     assert (scale.link, scale.log_unit > 0) == (link, case == "log")
@@ -242,7 +257,7 @@ def test_a_folder_of_pictures(replayed, tmp_path):
     folder = pictures(tmp_path / "photos", names)
     result = replayed(folder, **{"regularization.crop": 2})
     assert result.info.channels == 3
-    check_same(result, folder, tmp_path)
+    check_same(result, folder, tmp_path, alone=True)
 
 
 def test_pictures_in_split_folders(replayed, tmp_path):
