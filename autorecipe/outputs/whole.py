@@ -51,8 +51,8 @@ class Whole(nn.Module):
     def _both(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Numbers and codes, of which only those that there are come in."""
         first = inputs[0]
-        numbers = first if self.numbers else torch.zeros(len(first), 0, device=first.device)
-        codes = inputs[-1] if self.codes else torch.zeros(len(first), 0, dtype=torch.int64, device=first.device)
+        numbers = first if self.numbers else torch.zeros(first.shape[0], 0, device=first.device)
+        codes = inputs[-1] if self.codes else torch.zeros(first.shape[0], 0, dtype=torch.int64, device=first.device)
         return numbers, codes
 
     def _in_unit(self, values: Tensor) -> Tensor:
