@@ -106,5 +106,8 @@ def _account(run: RunDir, seconds: float) -> None:
         facts = read_mapping(path)
         here = facts if place == "spent_seconds" else facts.get("budget", {})
         here["spent_seconds"] = round(float(here.get("spent_seconds", 0.0)) + seconds, 3)
-        here.setdefault("by_stage", {})["outputs"] = round(seconds, 3)
+        by_stage = here.setdefault("by_stage", {})
+        by_stage["outputs"] = round(float(by_stage.get("outputs", 0.0)) + seconds, 3)
+        if here.get("receipt"):
+            here["receipt"]["outputs"] = {"spent": by_stage["outputs"]}
         write_json(path, facts)

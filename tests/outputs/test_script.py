@@ -301,6 +301,49 @@ def test_dropout_and_mixup_draw_their_own_numbers(replayed, tmp_path):
     assert score == pytest.approx(result.summary["scores"]["test"], abs=0.06)
 
 
+EVERYTHING = {
+    "optimizer.weight_decay": 0.1,
+    "optimizer.clip_norm": 0.5,
+    "finish.members": 3,
+    "finish.temperature": 1.2,
+    "training.precision": "bf16",
+    "regularization": {"averaging": 0.2, "class_weights": 0.5, "label_smoothing": 0.1, "dropout": 0.1, "mixup": 0.2},
+}
+
+
+@pytest.mark.parametrize("case", ["table", "image"])
+def test_a_recipe_of_everything_stays_short(case, replayed, tmp_path):
+    if case == "table":
+        frame, signal = messy_frame()
+        frame["label"] = np.where(signal > np.median(signal), "a|b", "b")
+        frame.loc[::3, "label"] = "a"
+        (tmp_path / "set").mkdir()
+        csv_of(frame[:180], tmp_path / "set" / "train.csv")
+        csv_of(frame[180:], tmp_path / "set" / "test.csv")
+        options = {"task": "multilabel", "metric": "roc_auc"}
+        more = {"network.embedding": "piecewise", "finish.thresholds": [0.3, 0.4]}
+        source = tmp_path / "set"
+    else:
+        names = [f"images/{i:03}.png" for i in range(60)]
+        source = pictures(tmp_path / "photos", names)
+        rows = [f"{name},{'abc'[i % 3]}" for i, name in enumerate(names)]
+        (source / "labels.csv").write_text("\n".join(["filename,label", *rows]))
+        options, more = {"metric": "roc_auc"}, {"regularization.crop": 1}
+        more |= {
+            "regularization.flip": True,
+            "regularization.erase": 0.2,
+            "finish.shift_tta": 1,
+            "finish.flip_tta": True,
+        }
+    result = replayed(source, options=options, **{**EVERYTHING, **more})
+    lines = script_of(result).splitlines()
+    assert len([line for line in lines if line]) < 300
+    assert len(lines) < 330
+    assert max(map(len, lines)) <= 120
+    done = run_alone(write_script(result), source, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_only_what_the_recipe_uses_is_in_it(replayed):
     text = script_of(replayed("iris"))
     for word in (
