@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-"""Written by torch's exporter of traced graphs: in a third of a second, where the one of `torch.export` takes 4 to 8."""
+"""Torch's exporter of traced graphs writes it in under a second, where the one of `torch.export` takes 4 to 8."""
 
 
 def write_onnx(result: Result, out: Path | None = None) -> tuple[Path, np.ndarray, Sample]:
