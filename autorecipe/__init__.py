@@ -32,6 +32,7 @@ __all__ = [
     "InputError",
     "Result",
     "Stopped",
+    "export",
     "load",
     "resume",
     "search",
@@ -78,6 +79,7 @@ def search(
 
     clock = start_clock(parse_budget(budget), since_process_start=False)
     from autorecipe.data.metrics import own_metric
+    from autorecipe.outputs.leave import with_outputs
     from autorecipe.predictor import Result
     from autorecipe.search.agent import run_search
     from autorecipe.search.settings import Settings, checked_settings
@@ -98,13 +100,16 @@ def search(
                 **settings,
             },
         )
-        run = run_search(
-            chosen,
-            None if out is None else Path(out),
-            clock,
-            source=None if known else data,
-            say=say or _silent,
-            stop=_go_on,
+        run = with_outputs(
+            lambda told: run_search(
+                chosen,
+                None if out is None else Path(out),
+                clock,
+                source=None if known else data,
+                say=told,
+                stop=_go_on,
+            ),
+            say or _silent,
         )
     return Result(run)
 
@@ -133,6 +138,7 @@ def resume(
 
     clock = start_clock(Budget("", epochs=1.0), since_process_start=False)
     from autorecipe.data.metrics import own_metric
+    from autorecipe.outputs.leave import with_outputs
     from autorecipe.predictor import Result
     from autorecipe.rundir import open_run
     from autorecipe.search.agent import resume_run
@@ -143,7 +149,11 @@ def resume(
     with own_metric("" if metric is None else metric) as name:
         if metric is not None and name != load_settings(folder).metric:
             raise InputError(f"{folder.path} is a run in the metric '{load_settings(folder).metric}', not '{name}'")
-        return Result(resume_run(folder, more, clock, source=data, say=say or _silent, stop=_go_on))
+        return Result(
+            with_outputs(
+                lambda told: resume_run(folder, more, clock, source=data, say=told, stop=_go_on), say or _silent
+            )
+        )
 
 
 def verify(
@@ -189,6 +199,27 @@ def load(run: Path | str) -> Result:
     from autorecipe.predictor import load as open_result
 
     return open_result(run)
+
+
+def export(run: Path | str, format: str = "onnx", out: Path | str | None = None) -> Path:  # noqa: A002
+    """Write the model of a run in a form that works without autorecipe.
+
+    Args:
+        run: the run's folder.
+        format: `onnx` (`model.onnx`), `script` (`train.py`: PyTorch alone, to train the recipe again) or `torch`
+            (`model.pt2`, for `torch.export.load`).
+        out: the file; None: in the run's folder.
+
+    Returns:
+        where it is.
+
+    Raises:
+        InputError: no run, no model, an unknown format, or a model whose exported outputs would differ.
+    """
+    from autorecipe.outputs.export import export as write
+    from autorecipe.rundir import open_run
+
+    return write(open_run(run), format, None if out is None else Path(out))
 
 
 def __getattr__(name: str) -> Any:

@@ -92,6 +92,16 @@ class Result:
             )
         return model.eval()
 
+    @property
+    def preprocess(self) -> dict[str, Any]:
+        """How raw input becomes tensors: `preprocess` of `preprocess.json`.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        found: dict[str, Any] = self._facts["preprocess"]
+        return found
+
     @cached_property
     def _facts(self) -> dict[str, Any]:
         return self._preprocess()
@@ -125,7 +135,7 @@ class Result:
         """
         if isinstance(X, (str, os.PathLike)) and path_of(X) is None and bundled_of(X) is None:
             raise InputError(f"there is no file or folder '{X}'; give what is to be predicted")
-        preprocess = self._facts["preprocess"]
+        preprocess = self.preprocess
         kind = modality(self.info.modality)
         asked = Asked(resolution=preprocess.get("resolution"), channels=preprocess.get("channels"), predicting=True)
         names, raw = kind.read_inputs(from_python(X, asked), preprocess)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class DatasetInfo:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     """Columns that stay, and that are left out, as the user said."""
+    files: dict[str, Any] = field(default_factory=dict)
+    """How `pandas.read_csv` reads each file of a table, by its name: arguments; none for Parquet."""
+    target_as_text: bool = False
+    """Whether a table's target is a column of texts, such as `$5` or classes."""
     target_scale: TargetScale = TargetScale()
     cross_validated: bool = False
     """Whether confirm is replaced by fresh folds (under 5,000 examples)."""

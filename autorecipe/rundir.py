@@ -78,6 +78,21 @@ class RunDir:
         return self.path / "state.json"
 
     @property
+    def script(self) -> Path:
+        """The final recipe as a standalone PyTorch script."""
+        return self.path / "train.py"
+
+    @property
+    def onnx(self) -> Path:
+        """The model for onnxruntime and others."""
+        return self.path / "model.onnx"
+
+    @property
+    def program(self) -> Path:
+        """The model as a program of `torch.export`."""
+        return self.path / "model.pt2"
+
+    @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
 
@@ -115,6 +130,11 @@ class RunDir:
     def pictures(self) -> Path:
         """Those examples' pictures."""
         return self.artifacts / "examples"
+
+    @property
+    def test_sample(self) -> Path:
+        """Some test examples as the network takes them, with the model's outputs."""
+        return self.artifacts / "test_sample.safetensors"
 
     def recipe_of(self, digest: str) -> Path:
         """Where the recipe with this digest lies."""

@@ -7,7 +7,7 @@ import autorecipe
 
 NAMES = {
     *("AutoRecipeClassifier", "AutoRecipeError", "AutoRecipeRegressor", "CheckFailed", "InputError"),
-    *("Result", "Stopped", "load", "resume", "search", "verify"),
+    *("Result", "Stopped", "export", "load", "resume", "search", "verify"),
 }
 
 

@@ -184,6 +184,8 @@ def _places(run: RunDir, summary: dict[str, Any], place: str) -> list[str]:
         (run.recipe, "recipe"),
         (run.decisions, "every decision with its evidence"),
         (run.summary, "scores"),
+        (run.script, "the recipe in plain PyTorch"),
+        (run.onnx, "the model for onnxruntime"),
     ):
         if path.exists():
             lines.append(f"  {path.name:<18} {what}")

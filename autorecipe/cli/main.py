@@ -47,6 +47,14 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ("autorecipe verify runs/digits-1 --budget 5m", "autorecipe verify runs/houses-1 --data elsewhere/houses.csv"),
     ),
     ("compare", check_commands.compare, ("autorecipe compare runs/digits-1 runs/digits-2",)),
+    (
+        "export",
+        run_commands.export,
+        (
+            "autorecipe export runs/digits-1 --format onnx",
+            "autorecipe export runs/digits-1 --format script --out train_digits.py",
+        ),
+    ),
     ("dashboard", run_commands.dashboard, ("autorecipe dashboard runs/digits-1 --port 8080",)),
     ("cache", data_commands.cache, ("autorecipe cache --clear",)),
 )

@@ -1,4 +1,4 @@
-"""Commands on a run that exists: predict, dashboard."""
+"""Commands on a run that exists: predict, export, dashboard."""
 
 import contextlib
 import io
@@ -103,6 +103,39 @@ def write_table(table: "pd.DataFrame", out: Path) -> None:
         raise InputError(f"{out} cannot hold names that are no UTF-8 ({error}); give --out FILE.csv") from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
+
+
+def export(
+    run: Run,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="onnx|script|torch",
+            show_default=False,
+            help="onnx: for onnxruntime; script: plain PyTorch that trains the recipe; torch: for torch.export.load.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", show_default=False, help="Where to write; else RUN/model.onnx, train.py or model.pt2."
+        ),
+    ] = None,
+) -> None:
+    """Write the model of RUN in a form that works without autorecipe.
+
+    A model is checked for equal outputs before it takes its place.
+    """
+    folder = open_run(run)
+    from autorecipe.outputs.export import export as write
+
+    path = write(folder, form, out)
+    write_line(sys.stdout, words.shown_path(path))
+    if form == "script" and path.parent != folder.path:
+        place = words.shown_path(folder.path)
+        text = f"it reads preprocess.json and splits.json of the run: python {path} DATASET {place}"
+        write_line(sys.stderr, words.clean(text))
 
 
 def dashboard(

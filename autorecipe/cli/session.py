@@ -54,7 +54,9 @@ def run_session(job: Job, clock: Clock, *, quiet: bool, as_json: bool, dataset: 
 def _run(job: Job, display: Display, request: StopRequest) -> RunDir | None:
     """The finished run, or the one that was stopped; None if it was stopped before it began."""
     try:
-        return job(display.say, request.check)
+        from autorecipe.outputs.leave import with_outputs  # under the display, as all that is heavy
+
+        return with_outputs(lambda say: job(say, request.check), display.say)
     except Stopped:
         return RunDir(Path(display.board.run).resolve()) if display.board.run else None
     except AutoRecipeError:

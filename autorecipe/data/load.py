@@ -183,6 +183,8 @@ def _encode_dataset(source: Source, options: ReadOptions, tell: Progress) -> _En
         time=str(raw.facts.get("time", "")),
         keep=tuple(raw.facts.get("keep", ())),
         drop=tuple(raw.facts.get("drop", ())),
+        files=dict(raw.facts.get("files", {})),
+        target_as_text=bool(raw.facts.get("target_as_text", False)),
         target_scale=scale,
         cross_validated=len(splits.confirm) == 0,
         findings=tuple(findings),

@@ -276,7 +276,8 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
         plan = planner.Plan(**facts)
         if bench.budget.timed:
             left = bench.clock.left()
-            plan = replace_record(plan, finish=max(min(plan.finish, left - planner.END_SECONDS), 0.6 * left))
+            most = left - planner.end_seconds(bench.budget.seconds)
+            plan = replace_record(plan, finish=max(min(plan.finish, most), 0.6 * left))
     else:
         if bench.budget.seconds is not None:
             total, left = bench.budget.seconds, bench.clock.left()
@@ -355,7 +356,8 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
         progress.incumbent, progress.result = winner, recorded_result(bench, winner) or progress.result
     shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
-        units = bench.clock.left() - planner.END_SECONDS if bench.budget.timed else _epochs_left(bench)
+        end = planner.end_seconds(bench.budget.seconds)
+        units = bench.clock.left() - end if bench.budget.timed else _epochs_left(bench)
         bench.state.finish_steps = choose_steps(bench, recipe, shape, units) or 0
         bench.heartbeat()
     most = bench.state.finish_steps or None

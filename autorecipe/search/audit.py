@@ -73,7 +73,7 @@ def audit(bench: Workbench, plan: planner.Plan) -> dict[str, Any]:
 def _time_for_one(bench: Workbench, plan: planner.Plan, examples: int) -> bool:
     """Whether a whole trial fits before the finish."""
     if bench.budget.timed:
-        return bench.clock.left() >= plan.finish + planner.END_SECONDS + plan.trial
+        return bench.clock.left() >= plan.finish + planner.end_seconds(bench.budget.seconds) + plan.trial
     assert bench.budget.epochs is not None
     left = bench.budget.epochs - bench.state.spent_epochs - plan.finish
     return left >= examples / len(bench.dataset.splits.train)

@@ -25,6 +25,18 @@ def write_checksums(run: RunDir) -> None:
     write_json(run.checksums, {"format": 1, "files": {name: sha256(run.path / name) for name in names}})
 
 
+def rewrite_summary(run: RunDir, facts: object) -> None:
+    """Write `summary.json` anew, after the run's end; its checksum follows, if it was right until now."""
+    sums = read_mapping(run.checksums) if run.checksums.exists() else {}
+    files = sums.get("files")
+    followed = isinstance(files, dict) and run.summary.exists() and files.get(run.summary.name) == sha256(run.summary)
+    write_json(run.summary, facts)
+    if followed:
+        assert isinstance(files, dict)
+        files[run.summary.name] = sha256(run.summary)
+        write_json(run.checksums, sums)
+
+
 def changed_files(run: RunDir) -> tuple[int, list[str]]:
     """How many files are summed, and those that are no longer what they were: `recipe.yaml is gone`.
 

@@ -81,7 +81,7 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
     known = raced(bench)
     if known is None or (known.chosen, known.other) != (chosen.digest, other.digest):
         shapes = [measure_shape(bench, recipe, trial) for recipe in (chosen, other)]
-        left = bench.clock.left() - planner.END_SECONDS
+        left = bench.clock.left() - planner.end_seconds(bench.budget.seconds)
         pair = sum(r.training.steps * s.step_seconds for r, s in zip((chosen, other), shapes, strict=True))
         longer = times_longer(left, pair)
         if longer is None:

@@ -45,7 +45,8 @@ def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
     evaluation = shape.step_seconds / 3 * scored / bench.space_batch * recipe.finish.members
     tried = dict(item for _, changes in test_time_augmentations(recipe) for item in changes.items())
     further = num_views(replace(recipe, tried)) - 1 if len(bench.dataset.splits.confirm) else 0
-    return LAST_SECONDS + (2.0 + further) * evaluation + seconds_for_fresh(bench, recipe)
+    exported = planner.seconds_for_export(bench.budget.seconds, bench.clock.left())
+    return LAST_SECONDS + exported + (2.0 + further) * evaluation + seconds_for_fresh(bench, recipe)
 
 
 def final_splits(bench: Workbench) -> str:

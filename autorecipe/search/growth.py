@@ -28,7 +28,7 @@ from autorecipe.training.loop import OutOfMemory
 def time_left(bench: Workbench, plan: planner.Plan) -> float:
     """Compute left for questions, in the plan's unit."""
     if bench.budget.timed:
-        return bench.clock.left() - plan.finish - plan.audit - planner.END_SECONDS
+        return bench.clock.left() - plan.finish - plan.audit - planner.end_seconds(bench.budget.seconds)
     assert bench.budget.epochs is not None
     return bench.budget.epochs - plan.finish - plan.audit - bench.state.spent_epochs
 

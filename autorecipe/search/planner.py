@@ -13,6 +13,9 @@ eight for `small`, six for each of three or four growth questions, seven for `re
 learning-rate range tests."""
 END_SECONDS = 2.5
 """Kept for saving, the last scores and the process's exit."""
+EXPORT_SECONDS = {45.0: 2.0, 120.0: 4.0}
+"""Kept for writing the outputs, `model.onnx` above all, and checking it in onnxruntime, in budgets from so many seconds
+on: it takes 1.1 to 2.3 s with two cores that others are using."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,20 @@ AUDIT_SHARE = 0.15
 """Of the search's time, where an audit is asked for."""
 
 
+def end_seconds(total: float | None) -> float:
+    """Seconds of a budget that are kept for its end; None: a budget in epochs, of which nothing is."""
+    if total is None:
+        return 0.0
+    return END_SECONDS + seconds_for_export(total)
+
+
+def seconds_for_export(total: float | None, left: float = math.inf) -> float:
+    """Seconds of a budget that are kept for the outputs: short ones, and a short rest of a long one, have none."""
+    if total is None:
+        return 0.0
+    return max([kept for least, kept in EXPORT_SECONDS.items() if total >= least and left >= 0.4 * least], default=0.0)
+
+
 def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size: int, audit: bool = False) -> Plan:
     """Cut a budget: the finish's reserve first, then the trials' equal shares.
 
@@ -47,7 +64,7 @@ def make_plan(timed: bool, total: float, left: float, reserve: float, batch_size
     """
     left = max(0.0, left)
     finish = min(reserve * total, left * max(0.6, reserve))
-    search = max(0.0, left - finish - (END_SECONDS if timed else 0.0))
+    search = max(0.0, left - finish - end_seconds(total if timed else None))
     kept = AUDIT_SHARE * search if audit else 0.0
     search -= kept
     return Plan("seconds" if timed else "epochs", search, finish, search / FULL_RUNS, batch_size, kept)

@@ -19,7 +19,7 @@ from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
 from autorecipe.search.ledger import evidence_of, load_decisions
 from autorecipe.search.score_interval import LEVEL, another_sample, explain, retraining, spread_between_seeds
-from autorecipe.search.tested import keep_tested
+from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
@@ -60,6 +60,7 @@ def score_saved(
             confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
         bench.state.test_reads += 1
         outputs = predict(model, bench.data.inputs, bench.rows(splits.test), recipe)
+        save_test_sample(bench, outputs)
         said = recipe.finish.thresholds
         metrics = all_scores(targets[splits.test], outputs, info, said)
         test = metrics.get(info.metric)
@@ -88,6 +89,7 @@ def score_saved(
         baselines=named,
         path=str(bench.run.path),
         metric=info.metric,
+        seconds_left=bench.clock.left() if bench.budget.timed else None,
     )
 
 
@@ -130,6 +132,7 @@ def write_summary(
 ) -> None:
     """Write `summary.json`: the result so far."""
     info = bench.dataset.info
+    weights = sha256(bench.run.weights) if bench.run.weights.exists() else None
     write_json(
         bench.run.summary,
         {
@@ -149,7 +152,13 @@ def write_summary(
             "checks": read_json(bench.run.checks) if bench.run.checks.exists() else [],
             "network": describe(recipe.network),
             "num_params": num_params(build_final(recipe, info)),
-            "weights_sha256": sha256(bench.run.weights) if bench.run.weights.exists() else None,
+            "weights_sha256": weights,
+            "identity": {
+                "weights_sha256": weights,
+                "score_after_reload": scores.get("test"),
+                "score_after_export": None,
+                "export": {"reason": "model.onnx has not been written"},
+            },
             "recipe_digest": recipe.digest,
             "data_digest": info.digest,
             "environment": environment(bench),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -26,6 +27,8 @@ TYPICAL, MOST_TYPICAL = 2, 24
 MISTAKES = 12
 THIRDS = 3
 """A regression's typical examples are those of low, middle and high targets."""
+SAMPLE, SAMPLE_BYTES = 256, 1 << 24
+"""Examples that are kept for checking exports, in number and in bytes."""
 FILE_SECONDS, EXAMPLES_SECONDS = 0.2, 0.5
 """With less time left than this, the predictions, and the examples, are left out."""
 
@@ -176,3 +179,22 @@ def _largest(values: np.ndarray, rows: np.ndarray) -> list[int]:
     order = np.argsort(-values[rows], kind="stable")[:MISTAKES]
     found: list[int] = rows[order].tolist()
     return found
+
+
+def save_test_sample(bench: Workbench, outputs: np.ndarray) -> None:
+    """Keep some test examples as the network takes them, with the model's outputs: what exports are checked on.
+
+    Args:
+        bench: the workbench.
+        outputs: of all test examples [N, O].
+    """
+    inputs, test = bench.dataset.inputs, bench.dataset.splits.test
+    size = sum(x[:1].nbytes for x in inputs)
+    count = max(1, min(len(test), SAMPLE, SAMPLE_BYTES // max(1, size)))
+    places = np.linspace(0, len(test) - 1, count).astype(np.int64)
+    rows = torch.from_numpy(test[places])
+    names = ("image",) if bench.dataset.info.modality == "image" else ("numbers", "codes")
+    tensors = {name: x[rows].numpy() for name, x in zip(names, inputs, strict=True)}
+    tensors |= {"outputs": outputs[places], "targets": bench.dataset.targets[rows].numpy()}
+    with atomic(bench.run.test_sample) as temporary:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary)

@@ -23,7 +23,7 @@ from autorecipe.training.metrics import of_chances, of_classes, of_values
 from autorecipe.training.stack import Stack
 
 EVAL_BATCH = 1000
-_CHANCES = (
+CHANCES = (
     "brier_score",
     "d2_log_loss_score",
     "d2_brier_score",
@@ -179,7 +179,7 @@ def score(
         return of_values(metric, unscale(targets, info), predicted_values(outputs, info))
     if metric == "log_loss":
         return float(loss_of_each(targets, outputs, info).mean())
-    if metric in _CHANCES:
+    if metric in CHANCES:
         return of_chances(metric, targets, probabilities(outputs, info.task))
     return of_classes(metric, targets, decide_classes(outputs, info.task, thresholds), outputs.shape[1])
 
@@ -231,6 +231,7 @@ def all_scores(
 
 
 __all__ = [
+    "CHANCES",
     "USUAL",
     "DeviceData",
     "all_scores",

@@ -111,7 +111,8 @@ def fit_column(
         if not keep and runs_on(values, times):
             what = "only rises or falls with the time: later rows lie where nothing was learned"
             return [], {"kind": "clock", "found": what}, ""
-        return [{"kind": "number", **number_column(name, values), "decimal": mark}], {}, _digest("number", values)
+        entry = {"kind": "number", **number_column(name, values), "decimal": mark, "as_text": bool(kind.decimal)}
+        return [entry], {}, _digest("number", values)
     if kind.name == "truth":
         return [{"name": name, "kind": "truth"}], {}, _digest("codes", _in_order(as_truth(series)))
     if kind.name == "date":

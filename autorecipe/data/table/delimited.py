@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DELIMITERS = ",;\t|"
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+READ_WITH = "read_with"
+"""Attribute of a DataFrame: the arguments by which `pandas.read_csv` reads its file alike."""
 _CHUNK = 1 << 20
 _SAMPLE = 1 << 20
 """Characters that separator and names are told from."""
@@ -285,19 +287,19 @@ def _parse(path: Path, layout: Layout) -> pd.DataFrame:
     spare = next(name for i in range(len(layout.names) + 2) if (name := f"rownames{i or ''}") not in layout.names)
     names = list(layout.names)
     names = [spare, *names] if layout.extra == "first" else [*names, spare] if layout.extra == "last" else names
+    options: dict[str, Any] = {
+        "sep": layout.delimiter,
+        "encoding": layout.encoding,
+        "header": 0,
+        "names": names,
+        "index_col": False,
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
     try:
         with _bytes(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                file,
-                sep=layout.delimiter,
-                encoding=layout.encoding,
-                header=0,
-                names=names,
-                index_col=False,
-                skipinitialspace=True,
-                low_memory=False,
-            )
+            frame: pd.DataFrame = pd.read_csv(file, **options)
     except InputError:
         raise
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
@@ -306,6 +308,7 @@ def _parse(path: Path, layout: Layout) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read as a table: {what}; correct it there") from error
     if frame.iloc[:, -1].isna().any():  # as a row that is too short would make it
         _refuse_ragged(path, layout)
+    frame.attrs[READ_WITH] = options
     return frame.drop(columns=spare) if layout.extra == "last" else frame
 
 

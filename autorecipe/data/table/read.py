@@ -11,6 +11,7 @@ import pandas as pd
 from autorecipe.data.modality import Progress, Raw, ReadOptions, Source
 from autorecipe.data.sources import arrays_of, bundled_of, is_frame, name_of, path_of, target_array
 from autorecipe.data.table.cells import as_numbers, factorize
+from autorecipe.data.table.delimited import READ_WITH
 from autorecipe.data.table.files import is_table, read_file, table_files, with_text_names
 from autorecipe.data.table.targets import (
     choose_target,
@@ -25,6 +26,9 @@ from autorecipe.data.tasks import Target, infer_target
 from autorecipe.errors import InputError, InputWarning, did_you_mean, listed
 from autorecipe.results import Finding
 
+FILES = "files"
+"""Attribute of a whole table: `READ_WITH` of each file that it is read from, by name."""
+
 
 def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     """Read a table, choose its target and task.
@@ -35,6 +39,7 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
     progress("reading the table", 0.0)
     findings: list[Finding] = []
     name, frame, target, given, names = _open(source, options, findings)
+    files = frame.attrs.pop(FILES, {})
     labels = target_columns(frame, target)
     _check_options(frame, labels, options)
     several = len(labels) > 1
@@ -74,6 +79,8 @@ def read(source: Source, options: ReadOptions, progress: Progress) -> Raw:
         "drop": options.drop,
         "group": options.group or "",
         "time": options.time or "",
+        "files": files,
+        "target_as_text": not several and frame[target].dtype.kind not in "biufm",
         "digest": table_digest(inputs.drop(columns=list(options.drop)), task.values),
     }
     progress("reading the table", 1.0)
@@ -194,6 +201,7 @@ def _open(
         if len(files) == 1:
             frame, found = read_file(files[0][0])
             findings += found
+            frame.attrs = {FILES: {files[0][0].name: frame.attrs.get(READ_WITH, {})}}
             target = choose_target(frame, options.target, files[0][0].name, findings)
             return name_of(path), frame, target, *_one_split(frame)
         return name_of(path), *_read_splits(path, files, options.target, findings)
@@ -227,6 +235,7 @@ def _read_splits(
     findings += found
     target = choose_target(train, wanted, files[0][0].name, findings)
     frames, given = [train], ["train"] * len(train)
+    read_with = {files[0][0].name: train.attrs.pop(READ_WITH, {})}
     names = [f"{files[0][0].name}:{row}" for row in range(len(train))]
     for file, split in files[1:]:
         frame, found = read_file(file)
@@ -249,10 +258,12 @@ def _read_splits(
                 f"{file} lacks the column '{lacking[0]}', which {files[0][0].name} has: "
                 f"{did_you_mean(lacking[0], frame.columns)}"
             )
+        read_with[file.name] = frame.attrs.pop(READ_WITH, {})
         frames.append(frame[list(train.columns)])
         given += [split] * len(frame)
         names += [f"{file.name}:{row}" for row in range(len(frame))]
     whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else train
+    whole.attrs[FILES] = read_with
     return whole, target, np.asarray(given, dtype="<U5"), names
 
 

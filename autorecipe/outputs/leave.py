@@ -1,0 +1,118 @@
+"""What a search leaves in its folder beside the model, however it ended: `train.py`, and `model.onnx` if time is left.
+
+The one place that all doors go through: search, resume and replay, from the command line and from Python.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autorecipe.errors import AutoRecipeError, Stopped
+from autorecipe.rundir import RunDir, disk_reason, read_mapping, write_json
+from autorecipe.search.checksums import rewrite_summary
+
+Say = Callable[..., None]
+EXPORT_SECONDS = 1.5
+"""With less time left than this `model.onnx` is not written."""
+
+
+@dataclass
+class _Heard:
+    """What was told of a run: its folder, and how much of its time was left when it was scored."""
+
+    run: RunDir | None = None
+    left: float = math.inf
+    at: float = field(default_factory=time.monotonic)
+
+    def hear(self, kind: str, facts: dict[str, Any]) -> None:
+        if kind == "start":
+            self.run = RunDir(Path(str(facts["run"])))
+        elif kind == "result":
+            left = facts.get("seconds_left")
+            self.left, self.at = math.inf if left is None else float(left), time.monotonic()
+
+
+def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
+    """Run a search, a resume or a replay, and leave its outputs.
+
+    Args:
+        job: runs it, with a `say` of its own.
+        say: told everything that happens.
+
+    Raises:
+        Stopped: the user stopped the run; `train.py` is there, if a model is.
+    """
+    heard = _Heard()
+
+    def told(kind: str, **facts: Any) -> None:
+        heard.hear(kind, facts)
+        say(kind, **facts)
+
+    try:
+        run = job(told)
+    except (Stopped, KeyboardInterrupt):
+        if heard.run is not None:
+            leave_outputs(heard.run, say, 0.0)
+        raise
+    leave_outputs(run, say, heard.left - (time.monotonic() - heard.at))
+    return run
+
+
+def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
+    """Write `train.py`, and `model.onnx` if there is time; what cannot be written is a note, and never an error.
+
+    Args:
+        run: the run, in which nobody works any more.
+        say: told what was left out, and why.
+        seconds_left: of the budget; infinite if it is in epochs.
+    """
+    begin = time.monotonic()
+    if not (run.weights.exists() and run.recipe.exists()):
+        return
+
+    def note(text: str) -> None:
+        run.event("note", text=text)
+        say("note", text=text)
+
+    try:
+        _leave(run, "script", note)
+        if seconds_left - (time.monotonic() - begin) >= EXPORT_SECONDS:
+            _leave(run, "onnx", note)
+        else:
+            run.onnx.unlink(missing_ok=True)  # of the model before
+            note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
+        _account(run, time.monotonic() - begin)
+    except OSError as error:
+        if disk_reason(error) is None:
+            raise
+        say("note", text=f"{run.path} cannot be written: {disk_reason(error)}")
+
+
+def _leave(run: RunDir, form: str, note: Callable[[str], None]) -> None:
+    from autorecipe.outputs.export import export
+
+    try:
+        export(run, form)
+    except AutoRecipeError as error:
+        note(str(error))
+
+
+def _account(run: RunDir, seconds: float) -> None:
+    """Book the time on the run: what is left of its budget, and its summary, count it."""
+    for path, place in ((run.state, "spent_seconds"), (run.summary, "budget")):
+        if not path.exists():
+            continue
+        facts = read_mapping(path)
+        here = facts if place == "spent_seconds" else facts.get("budget", {})
+        here["spent_seconds"] = round(float(here.get("spent_seconds", 0.0)) + seconds, 3)
+        by_stage = here.setdefault("by_stage", {})
+        by_stage["outputs"] = round(float(by_stage.get("outputs", 0.0)) + seconds, 3)
+        if here.get("receipt"):
+            here["receipt"]["outputs"] = {"spent": by_stage["outputs"]}
+        if path == run.summary:
+            rewrite_summary(run, facts)
+        else:
+            write_json(path, facts)

@@ -1,0 +1,77 @@
+"""What a search leaves in its folder, however it ended."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+from helpers import Heard
+
+import autorecipe
+from autorecipe.errors import InputError, Stopped
+from autorecipe.outputs import export as exports
+from autorecipe.outputs.leave import leave_outputs, with_outputs
+
+
+def texts(heard):
+    return " ".join(facts["text"] for facts in heard.of("note"))
+
+
+def test_a_search_of_epochs_leaves_script_and_onnx(no_baselines, tmp_path):
+    result = autorecipe.search("iris", "6epochs", out=tmp_path / "run", checks=False)
+    assert result.run.script.exists()
+    assert result.run.onnx.exists()
+    assert result.summary["identity"]["score_after_export"] is not None
+    assert result.summary["budget"]["by_stage"]["outputs"] > 0
+
+
+def test_without_time_the_command_is_said_and_no_older_model_stays(replayed):
+    run = replayed("iris").run
+    run.onnx.write_bytes(b"of the model before")
+    heard = Heard()
+    spent = json.loads(run.state.read_text())["spent_seconds"]
+    leave_outputs(run, heard, 0.5)
+    assert run.script.exists()
+    assert not run.onnx.exists()
+    assert "autorecipe export" in texts(heard)
+    assert json.loads(run.state.read_text())["spent_seconds"] >= spent
+
+
+def test_a_stopped_run_leaves_its_script(replayed):
+    run, heard = replayed("iris").run, Heard()
+
+    def job(say):
+        say("start", run=str(run.path))
+        raise Stopped("stopped by Ctrl-C")
+
+    with pytest.raises(Stopped):
+        with_outputs(job, heard)
+    assert run.script.exists()
+    assert not run.onnx.exists()
+
+
+def test_time_is_counted_from_the_score_on(replayed, monkeypatch):
+    run, asked = replayed("iris").run, []
+    monkeypatch.setattr("autorecipe.outputs.leave.leave_outputs", lambda run, say, left: asked.append(left))
+    for left in (50.0, None):
+        with_outputs(lambda say, left=left: (say("result", seconds_left=left), run)[1], Heard())
+    assert 40 < asked[0] <= 50
+    assert asked[1] == math.inf
+
+
+def test_an_export_that_fails_is_a_note(replayed, monkeypatch):
+    run, heard = replayed("iris").run, Heard()
+
+    def refuse(run, form, out=None):
+        raise InputError(f"no {form} today")
+
+    monkeypatch.setattr(exports, "export", refuse)
+    leave_outputs(run, heard, math.inf)
+    assert "no script today" in texts(heard)
+    assert "no onnx today" in texts(heard)
+
+
+def test_a_run_without_a_model_is_left_alone(tmp_path):
+    run = SimpleNamespace(weights=tmp_path / "none", recipe=tmp_path / "none")
+    leave_outputs(run, Heard(), math.inf)
+    assert not list(tmp_path.iterdir())
