@@ -88,3 +88,19 @@ def test_a_run_that_was_stopped_at_once(tmp_path: Path) -> None:
     show_end(run, out)
     assert "no trained model" in out.getvalue()
     assert "autorecipe predict" not in out.getvalue()
+
+
+def test_what_was_foretold_stands_beside_what_came(run: RunDir) -> None:
+    summary = json.loads(run.summary.read_text())
+    account = {"predicted": 0.925, "interval": [0.91, 0.94], "came": 0.93, "error_share": 0.07, "covered": True}
+    write_json(run.summary, {**summary, "accounts": {"foresight": account}})
+    row = {"factor": 4.0, "seconds": 14400.0, "predicted": 0.951, "interval": [0.94, 0.96]}
+    out = io.StringIO()
+    show_end(run, out)
+    assert "foretold before the final training: 0.9250, 80 % interval 0.9100 to 0.9400; came: 0.9300" in out.getvalue()
+    assert "this recipe in" not in out.getvalue()
+    write_json(run.foresight, {"budgets": [row]})
+    out = io.StringIO()
+    show_end(run, out)
+    line = next(line for line in out.getvalue().splitlines() if line.strip().startswith("4 h"))
+    assert line.split() == ["4", "h", "0", "min", "0.9510", "0.9400", "to", "0.9600"]
