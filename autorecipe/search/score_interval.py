@@ -30,7 +30,8 @@ wrong are counted, over its square elsewhere.  Measured on ten trainings each: 0
 it explains nearly all of their standard deviation (`docs/log.md`); 1 in log loss is a guess."""
 NEAR = 4.0
 """A trial with more than so many times the final error says little of which examples the final model gets wrong."""
-GROUPS = 20
+GROUPS, FEWEST_GROUPS = 20, 5
+"""Of a jackknife; and of one that was cut short."""
 MOST_ROWS = 10_000
 """Examples that the jackknife looks at; the variance is scaled to all."""
 
@@ -175,7 +176,7 @@ def another_sample(
         value: the score.
         info: metric and task.
         thresholds: of the recipe.
-        most_seconds: given up if it would take longer.
+        most_seconds: after which no further group is left out.
 
     Returns:
         None for fewer than 3 examples, where a group cannot be scored, or where there is no time.
@@ -189,19 +190,19 @@ def another_sample(
     random = np.random.default_rng(0).permutation(count)[:MOST_ROWS]
     groups = min(GROUPS, len(random))
     without: list[float] = []
+    begin = time.monotonic()
     for g in range(groups):
-        begin = time.monotonic()
         rows = np.delete(random, slice(g, None, groups))
         try:
             without.append(score(info.metric, targets[rows], outputs[rows], info, thresholds))
         except (InputError, ValueError):  # a class of which no example is left
             return None
-        if (time.monotonic() - begin) * groups > most_seconds:
-            return None
-    if not np.isfinite(without).all():
+        if time.monotonic() - begin > most_seconds:
+            break
+    if len(without) < min(FEWEST_GROUPS, groups) or not np.isfinite(without).all():
         return None
-    variance = (groups - 1) * float(np.var(without)) * len(random) / count
-    half = float(special.stdtrit(groups - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
+    variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * len(random) / count
+    half = float(special.stdtrit(len(without) - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
     return within(info.metric, value, value - half, value + half)
 
 

@@ -202,3 +202,17 @@ def test_another_sample_of_too_little():
     outputs = np.random.default_rng(0).normal(size=(400, 2))
     assert another_sample(targets, outputs, 0.5, info) is not None
     assert another_sample(targets, outputs, 0.5, info, most_seconds=0.0) is None
+
+
+def test_a_jackknife_that_is_cut_short_knows_less(monkeypatch):
+    from autorecipe.search import score_interval
+
+    info, random = info_of("roc_auc"), np.random.default_rng(0)
+    targets, outputs = np.arange(400) % 2, random.normal(size=(400, 2))
+    whole = another_sample(targets, outputs, 0.5, info)
+    clock = iter(range(100))
+    monkeypatch.setattr(score_interval.time, "monotonic", lambda: next(clock))
+    short = another_sample(targets, outputs, 0.5, info, most_seconds=7)
+    assert 0.4 < (short[1] - short[0]) / (whole[1] - whole[0]) < 2.5
+    assert short != whole
+    assert another_sample(targets, outputs, 0.5, info, most_seconds=3) is None
