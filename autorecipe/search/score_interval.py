@@ -24,10 +24,15 @@ from autorecipe.training.evaluate import score
 LEVEL = 0.9
 SHARED = 0.25
 """Share of the variance between seeds that averaging networks does not lessen: their errors have much in common."""
-PRIOR_CHURN = {"count": 0.7, "log_loss": 1.0, "regression": 0.15}
+PRIOR_CHURN = {"count": 0.7, "size": 1.0, "regression": 0.15, "squares": 0.6}
 """Variance of the difference that one example makes between two trainings: over `unit_of` the error where right and
 wrong are counted, over its square elsewhere.  Measured on ten trainings each: 0.83 on digits, 0.13 on diabetes, where
-it explains nearly all of their standard deviation (`docs/log.md`); 1 in log loss is a guess."""
+it explains nearly all of their standard deviation (`docs/log.md`); 1 for log loss
+and functions of the user is a guess."""
+OF_SAMPLING = {"count": 0.7, "size": 0.25, "regression": 0.25, "squares": 0.25}
+"""The same over the variance that the choice of examples gives the score: what counts where few examples matter, as
+the positives of a rare class."""
+SQUARES = ("r2", "explained_variance", "mean_squared_error", "mean_squared_log_error", "mean_poisson_deviance")
 NEAR = 4.0
 """A trial with more than so many times the final error says little of which examples the final model gets wrong."""
 GROUPS, FEWEST_GROUPS = 20, 5
@@ -36,6 +41,16 @@ MOST_ROWS = 10_000
 """Examples that the jackknife looks at; the variance is scaled to all."""
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where the score of the same model on as many other examples would lie."""
+
+    low: float
+    high: float
+    variance: float
+    """That the choice of examples gives the score."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,8 @@ def spread_between_seeds(
 
 def _kind(info: DatasetInfo) -> str:
     if info.task == "regression":
-        return "regression"
-    return "log_loss" if info.metric == "log_loss" else "count"
+        return "squares" if info.metric in SQUARES else "regression"
+    return "size" if info.metric == "log_loss" or METRICS[info.metric].function is not None else "count"
 
 
 def unit_of(error: float, info: DatasetInfo) -> float:
@@ -110,7 +125,7 @@ def _power(info: DatasetInfo) -> int:
 
 
 def retraining(
-    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1
+    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1, sampling: float = 0.0
 ) -> dict[str, float]:
     """Where the score of the same recipe would lie, trained again with another seed and scored on the same examples.
 
@@ -120,12 +135,14 @@ def retraining(
         num_examples: examples that it was measured on.
         info: metric and task.
         members: networks whose predictions are averaged.
+        sampling: variance that the choice of examples gives the score; 0: unknown.
 
     Returns:
         `low` and `high`, the 90 % prediction interval; and `seed_sd`, the standard deviation of one training's score.
     """
     unit = unit_of(final_error(value, num_examples, info), info)
-    between = spread.share**2 * unit**2 + spread.churn * unit ** _power(info) / max(1, num_examples)
+    of_examples = spread.churn * unit ** _power(info) / max(1, num_examples)
+    between = spread.share**2 * unit**2 + max(of_examples, OF_SAMPLING[_kind(info)] * sampling)
     between *= SHARED + (1 - SHARED) / members
     half = float(special.stdtrit(spread.df, (1 + LEVEL) / 2)) * math.sqrt(between)
     low, high = within(info.metric, value, value - half, value + half)
@@ -164,7 +181,7 @@ def another_sample(
     info: DatasetInfo,
     thresholds: Sequence[float] = (),
     most_seconds: float = math.inf,
-) -> Interval | None:
+) -> Sample | None:
     """Where the score of the same model on as many other examples would lie, 90 %.
 
     Of the accuracy the beta-binomial prediction with Jeffreys' prior; of other metrics a jackknife that leaves out one
@@ -186,7 +203,7 @@ def another_sample(
         return None
     if info.metric == "accuracy":
         low, high = _beta_binomial(round(value * count), count)
-        return min(low / count, value), max(high / count, value)
+        return Sample(min(low / count, value), max(high / count, value), value * (1 - value) / count)
     random = np.random.default_rng(0).permutation(count)[:MOST_ROWS]
     groups = min(GROUPS, len(random))
     without: list[float] = []
@@ -203,7 +220,7 @@ def another_sample(
         return None
     variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * len(random) / count
     half = float(special.stdtrit(len(without) - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
-    return within(info.metric, value, value - half, value + half)
+    return Sample(*within(info.metric, value, value - half, value + half), variance)
 
 
 def _beta_binomial(right: int, count: int) -> tuple[int, int]:

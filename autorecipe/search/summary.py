@@ -98,14 +98,15 @@ def score_interval(
     decisions = load_decisions(bench.run)
     evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
     spread = spread_between_seeds(evidence, decisions, value, len(targets), info)
-    again = retraining(spread, value, len(targets), info, members)
-    seed_sd = again.pop("seed_sd")
     most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most)
+    sampling = 0.0 if other is None else other.variance
+    again = retraining(spread, value, len(targets), info, members, sampling)
+    seed_sd = again.pop("seed_sd")
     return {
         "level": LEVEL,
         "retraining": again,
-        "sample": None if other is None else {"low": other[0], "high": other[1]},
+        "sample": None if other is None else {"low": other.low, "high": other.high},
         "seed_sd": seed_sd,
         "reason": explain(spread, members),
     }
