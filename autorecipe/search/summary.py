@@ -17,7 +17,14 @@ from autorecipe.rundir import read_json, write_json
 from autorecipe.search.accounts import audited, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.ledger import evidence_of, load_decisions
-from autorecipe.search.score_interval import LEVEL, another_sample, explain, retraining, spread_between_seeds
+from autorecipe.search.score_interval import (
+    LEVEL,
+    another_sample,
+    explain,
+    prior_share,
+    retraining,
+    spread_between_seeds,
+)
 from autorecipe.search.tested import keep_tested
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
@@ -97,7 +104,8 @@ def score_interval(
     info, members = bench.dataset.info, recipe.finish.members
     decisions = load_decisions(bench.run)
     evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
-    spread = spread_between_seeds(evidence, decisions, value, len(targets), info)
+    prior = prior_share(info.modality, recipe.training.steps)
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
     most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most)
     sampling = 0.0 if other is None else other.variance

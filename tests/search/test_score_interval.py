@@ -15,6 +15,7 @@ from autorecipe.search.score_interval import (
     Spread,
     another_sample,
     explain,
+    prior_share,
     retraining,
     spread_between_seeds,
 )
@@ -136,6 +137,14 @@ def test_what_a_part_adds_to_both_runs_does_not_count():
     assert spread.df == 7
     assert (spread.pairs, spread.decisions) == (4, 1)
     assert "4 paired runs of 1 decision," in explain(spread, 1)
+
+
+def test_a_convnet_of_few_steps_is_less_certain():
+    assert prior_share("image", 250) == 4 * prior_share("image", 1000) == 4 * prior_share("image", 10**6)
+    assert prior_share("table", 10) == PRIOR_SEED_SHARE
+    assert prior_share("image", 0) < 0.5
+    spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"), 0.2)
+    assert spread.share == 0.2
 
 
 def test_evidence_in_another_measure_is_left_out():
