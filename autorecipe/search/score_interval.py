@@ -24,17 +24,36 @@ from autorecipe.training.evaluate import score
 LEVEL = 0.9
 SHARED = 0.25
 """Share of the variance between seeds that averaging networks does not lessen: their errors have much in common."""
-PRIOR_CHURN = {"count": 0.7, "log_loss": 1.0, "regression": 0.15}
+PRIOR_CHURN = {"count": 0.7, "size": 1.0, "regression": 0.15, "squares": 0.6}
 """Variance of the difference that one example makes between two trainings: over `unit_of` the error where right and
 wrong are counted, over its square elsewhere.  Measured on ten trainings each: 0.83 on digits, 0.13 on diabetes, where
-it explains nearly all of their standard deviation (`docs/log.md`); 1 in log loss is a guess."""
+it explains nearly all of their standard deviation (`docs/log.md`); 1 for log loss
+and functions of the user is a guess."""
+OF_SAMPLING = {"count": 0.7, "size": 0.25, "regression": 0.25, "squares": 0.25}
+"""The same over the variance that the choice of examples gives the score: what counts where few examples matter, as
+the positives of a rare class."""
+SQUARES = ("r2", "explained_variance", "mean_squared_error", "mean_squared_log_error", "mean_poisson_deviance")
+SETTLED_STEPS, MOST_SHARE = 1000, 0.3
+"""A convnet that is trained for fewer steps is still on its way down, and seeds differ in how far it has come: ten
+trainings of 232 steps on digits have 0.65 to 0.78 (`docs/log.md`)."""
 NEAR = 4.0
 """A trial with more than so many times the final error says little of which examples the final model gets wrong."""
-GROUPS = 20
+GROUPS, FEWEST_GROUPS = 20, 5
+"""Of a jackknife; and of one that was cut short."""
 MOST_ROWS = 10_000
 """Examples that the jackknife looks at; the variance is scaled to all."""
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where the score of the same model on as many other examples would lie."""
+
+    low: float
+    high: float
+    variance: float
+    """That the choice of examples gives the score."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,7 @@ def spread_between_seeds(
     value: float,
     num_examples: int,
     info: DatasetInfo,
+    prior_share: float = PRIOR_SEED_SHARE,
 ) -> Spread:
     """What decisions say of the differences between seeds, pooled with the prior.
 
@@ -70,11 +90,12 @@ def spread_between_seeds(
         value: the final score.
         num_examples: examples that it was measured on.
         info: metric and task.
+        prior_share: `Spread.share` before any decision.
     """
     evidence = [replace(e, error=unit_of(e.error, info)) for e in evidence if e.measure == info.metric]
     squares, df = decide.pool(evidence)
     total = PRIOR_DF + df
-    share = math.sqrt((PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / total)
+    share = math.sqrt((PRIOR_DF * prior_share**2 + squares) / total)
     measured = [d for d in decisions if d.num_seeds and d.scores.get("incumbent")]
     churns = [PRIOR_CHURN[_kind(info)]]
     for decision in measured:
@@ -86,10 +107,16 @@ def spread_between_seeds(
     return Spread(share, float(np.mean(churns)), total, sum(len(e.differences) for e in evidence), len(measured))
 
 
+def prior_share(modality: str, steps: int) -> float:
+    """The prior of `Spread.share` for a final training of so many steps."""
+    unsettled = max(1.0, SETTLED_STEPS / max(1, steps)) if modality == "image" else 1.0
+    return min(MOST_SHARE, PRIOR_SEED_SHARE * unsettled)
+
+
 def _kind(info: DatasetInfo) -> str:
     if info.task == "regression":
-        return "regression"
-    return "log_loss" if info.metric == "log_loss" else "count"
+        return "squares" if info.metric in SQUARES else "regression"
+    return "size" if info.metric == "log_loss" or METRICS[info.metric].function is not None else "count"
 
 
 def unit_of(error: float, info: DatasetInfo) -> float:
@@ -109,7 +136,7 @@ def _power(info: DatasetInfo) -> int:
 
 
 def retraining(
-    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1
+    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1, sampling: float = 0.0
 ) -> dict[str, float]:
     """Where the score of the same recipe would lie, trained again with another seed and scored on the same examples.
 
@@ -119,12 +146,14 @@ def retraining(
         num_examples: examples that it was measured on.
         info: metric and task.
         members: networks whose predictions are averaged.
+        sampling: variance that the choice of examples gives the score; 0: unknown.
 
     Returns:
         `low` and `high`, the 90 % prediction interval; and `seed_sd`, the standard deviation of one training's score.
     """
     unit = unit_of(final_error(value, num_examples, info), info)
-    between = spread.share**2 * unit**2 + spread.churn * unit ** _power(info) / max(1, num_examples)
+    of_examples = spread.churn * unit ** _power(info) / max(1, num_examples)
+    between = spread.share**2 * unit**2 + max(of_examples, OF_SAMPLING[_kind(info)] * sampling)
     between *= SHARED + (1 - SHARED) / members
     half = float(special.stdtrit(spread.df, (1 + LEVEL) / 2)) * math.sqrt(between)
     low, high = within(info.metric, value, value - half, value + half)
@@ -163,7 +192,7 @@ def another_sample(
     info: DatasetInfo,
     thresholds: Sequence[float] = (),
     most_seconds: float = math.inf,
-) -> Interval | None:
+) -> Sample | None:
     """Where the score of the same model on as many other examples would lie, 90 %.
 
     Of the accuracy the beta-binomial prediction with Jeffreys' prior; of other metrics a jackknife that leaves out one
@@ -175,7 +204,7 @@ def another_sample(
         value: the score.
         info: metric and task.
         thresholds: of the recipe.
-        most_seconds: given up if it would take longer.
+        most_seconds: after which no further group is left out.
 
     Returns:
         None for fewer than 3 examples, where a group cannot be scored, or where there is no time.
@@ -185,24 +214,24 @@ def another_sample(
         return None
     if info.metric == "accuracy":
         low, high = _beta_binomial(round(value * count), count)
-        return min(low / count, value), max(high / count, value)
+        return Sample(min(low / count, value), max(high / count, value), value * (1 - value) / count)
     random = np.random.default_rng(0).permutation(count)[:MOST_ROWS]
     groups = min(GROUPS, len(random))
     without: list[float] = []
+    begin = time.monotonic()
     for g in range(groups):
-        begin = time.monotonic()
         rows = np.delete(random, slice(g, None, groups))
         try:
             without.append(score(info.metric, targets[rows], outputs[rows], info, thresholds))
         except (InputError, ValueError):  # a class of which no example is left
             return None
-        if (time.monotonic() - begin) * groups > most_seconds:
-            return None
-    if not np.isfinite(without).all():
+        if time.monotonic() - begin > most_seconds:
+            break
+    if len(without) < min(FEWEST_GROUPS, groups) or not np.isfinite(without).all():
         return None
-    variance = (groups - 1) * float(np.var(without)) * len(random) / count
-    half = float(special.stdtrit(groups - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
-    return within(info.metric, value, value - half, value + half)
+    variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * len(random) / count
+    half = float(special.stdtrit(len(without) - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
+    return Sample(*within(info.metric, value, value - half, value + half), variance)
 
 
 def _beta_binomial(right: int, count: int) -> tuple[int, int]:

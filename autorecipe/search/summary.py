@@ -18,7 +18,14 @@ from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, 
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
 from autorecipe.search.ledger import evidence_of, load_decisions
-from autorecipe.search.score_interval import LEVEL, another_sample, explain, retraining, spread_between_seeds
+from autorecipe.search.score_interval import (
+    LEVEL,
+    another_sample,
+    explain,
+    prior_share,
+    retraining,
+    spread_between_seeds,
+)
 from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, describe, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
@@ -106,15 +113,17 @@ def score_interval(
     info, members = bench.dataset.info, recipe.finish.members
     decisions = load_decisions(bench.run)
     evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
-    spread = spread_between_seeds(evidence, decisions, value, len(targets), info)
-    again = retraining(spread, value, len(targets), info, members)
-    seed_sd = again.pop("seed_sd")
+    prior = prior_share(info.modality, recipe.training.steps)
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
     most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most)
+    sampling = 0.0 if other is None else other.variance
+    again = retraining(spread, value, len(targets), info, members, sampling)
+    seed_sd = again.pop("seed_sd")
     return {
         "level": LEVEL,
         "retraining": again,
-        "sample": None if other is None else {"low": other[0], "high": other[1]},
+        "sample": None if other is None else {"low": other.low, "high": other.high},
         "seed_sd": seed_sd,
         "reason": explain(spread, members),
     }

@@ -47,6 +47,7 @@ SUMMARY = {
     "metric",
     "direction",
     "scores",
+    "score_interval",
     "confirm_kind",
     "metrics",
     "baselines",

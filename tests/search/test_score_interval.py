@@ -15,6 +15,7 @@ from autorecipe.search.score_interval import (
     Spread,
     another_sample,
     explain,
+    prior_share,
     retraining,
     spread_between_seeds,
 )
@@ -96,6 +97,28 @@ def test_a_perfect_score_is_not_said_to_be_certain():
     assert found["high"] == 1.0
 
 
+def test_where_few_examples_matter_they_widen_the_interval():
+    """A rare class: the area under the curve hangs on its few examples."""
+    plain, rare = (retraining(Spread(), 0.9, 1000, info_of("roc_auc"), sampling=v) for v in (0.0, 0.025**2))
+    assert rare["seed_sd"] > 1.5 * plain["seed_sd"]
+    accuracy = 0.9 * 0.1 / 1000  # of a mean over examples it is what the formula has
+    same = retraining(Spread(), 0.9, 1000, info_of("accuracy"), sampling=accuracy)
+    assert same["seed_sd"] == pytest.approx(retraining(Spread(), 0.9, 1000, info_of("accuracy"))["seed_sd"], rel=0.02)
+
+
+def test_a_metric_of_the_user_may_have_any_size():
+    from autorecipe.data.metrics import own_metric
+
+    def cost(truth, said):
+        return 0.0
+
+    with own_metric((cost, "minimize")) as name:
+        info = info_of(name, "multiclass")
+        small, large = (retraining(spread_between_seeds([], [], v, 100, info), v, 100, info) for v in (3.0, 300.0))
+    assert large["seed_sd"] == pytest.approx(100 * small["seed_sd"])
+    assert 0 < small["seed_sd"] < 3.0
+
+
 def test_without_a_decision_the_prior_stands_alone_and_the_reason_says_so():
     spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"))
     assert spread == Spread(PRIOR_SEED_SHARE, PRIOR_CHURN["count"])
@@ -114,6 +137,14 @@ def test_what_a_part_adds_to_both_runs_does_not_count():
     assert spread.df == 7
     assert (spread.pairs, spread.decisions) == (4, 1)
     assert "4 paired runs of 1 decision," in explain(spread, 1)
+
+
+def test_a_convnet_of_few_steps_is_less_certain():
+    assert prior_share("image", 250) == 4 * prior_share("image", 1000) == 4 * prior_share("image", 10**6)
+    assert prior_share("table", 10) == PRIOR_SEED_SHARE
+    assert prior_share("image", 0) < 0.5
+    spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"), 0.2)
+    assert spread.share == 0.2
 
 
 def test_evidence_in_another_measure_is_left_out():
@@ -166,9 +197,9 @@ def test_the_accuracy_of_another_sample(count, right):
     targets = np.zeros(count, np.int64)
     outputs = np.zeros((count, 2), np.float32)
     outputs[:hits, 0] = outputs[hits:, 1] = 1
-    low, high = another_sample(targets, outputs, hits / count, info_of("accuracy", "binary"))
-    assert 0 <= low <= hits / count <= high <= 1
-    assert low < high
+    found = another_sample(targets, outputs, hits / count, info_of("accuracy", "binary"))
+    assert 0 <= found.low <= hits / count <= found.high <= 1
+    assert found.low < found.high
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc", "rmse", "macro_f1"])
@@ -188,8 +219,8 @@ def test_another_sample_covers_other_samples(metric):
 
     for _ in range(150):
         (targets, outputs), other = sample(), sample()
-        low, high = another_sample(targets, outputs, score(metric, targets, outputs, info), info)
-        inside += low <= score(metric, *other, info) <= high
+        found = another_sample(targets, outputs, score(metric, targets, outputs, info), info)
+        inside += found.low <= score(metric, *other, info) <= found.high
     assert 0.82 <= inside / 150 <= 0.98
 
 
@@ -202,3 +233,17 @@ def test_another_sample_of_too_little():
     outputs = np.random.default_rng(0).normal(size=(400, 2))
     assert another_sample(targets, outputs, 0.5, info) is not None
     assert another_sample(targets, outputs, 0.5, info, most_seconds=0.0) is None
+
+
+def test_a_jackknife_that_is_cut_short_knows_less(monkeypatch):
+    from autorecipe.search import score_interval
+
+    info, random = info_of("roc_auc"), np.random.default_rng(0)
+    targets, outputs = np.arange(400) % 2, random.normal(size=(400, 2))
+    whole = another_sample(targets, outputs, 0.5, info)
+    clock = iter(range(100))
+    monkeypatch.setattr(score_interval.time, "monotonic", lambda: next(clock))
+    short = another_sample(targets, outputs, 0.5, info, most_seconds=7)
+    assert 0.4 < (short.high - short.low) / (whole.high - whole.low) < 2.5
+    assert short != whole
+    assert another_sample(targets, outputs, 0.5, info, most_seconds=3) is None
