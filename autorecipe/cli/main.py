@@ -41,6 +41,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         ),
     ),
     ("replay", search_commands.replay, ("autorecipe replay runs/digits-1/recipe.yaml digits --out runs/again",)),
+    ("report", run_commands.report, ("autorecipe report runs/digits-1",)),
     ("dashboard", run_commands.dashboard, ("autorecipe dashboard runs/digits-1 --port 8080",)),
     ("cache", data_commands.cache, ("autorecipe cache --clear",)),
 )

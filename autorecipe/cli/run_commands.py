@@ -1,4 +1,4 @@
-"""Commands on a run that exists: predict, dashboard."""
+"""Commands on a run that exists: predict, report, dashboard."""
 
 import contextlib
 import io
@@ -103,6 +103,23 @@ def write_table(table: "pd.DataFrame", out: Path) -> None:
         raise InputError(f"{out} cannot hold names that are no UTF-8 ({error}); give --out FILE.csv") from error
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
+
+
+def report(run: Run) -> None:
+    """Write report.html into RUN: the result, every decision with its evidence, the receipt.
+
+    One self-contained page, made from the run's folder alone, also of a run that was interrupted.
+    """
+    folder = open_run(run)
+    from autorecipe.outputs.report import write_report
+
+    try:
+        path = write_report(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder.path / 'report.html'} cannot be written: {error.strerror or error}; make room or the folder writable"
+        ) from error
+    write_line(sys.stdout, words.clean(words.shown_path(path)))
 
 
 def dashboard(

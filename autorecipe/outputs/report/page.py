@@ -1,0 +1,74 @@
+"""The page: every section's facts, put into the template."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from autorecipe import __version__
+from autorecipe.outputs.report import accounts, evidence, first, outcome
+from autorecipe.outputs.report.facts import Facts, read_facts
+from autorecipe.rundir import RunDir, write_text
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+NAME = "report.html"
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+"""Control characters, halves of characters, and marks that turn the direction of the text after them."""
+
+
+def write_report(run: RunDir) -> Path:
+    """Write RUN/report.html, made from the run's folder alone; pieces that are not there yet are named as missing.
+
+    Raises:
+        InputError: a file of the run is damaged.
+    """
+    path = run.path / NAME
+    write_text(path, page(read_facts(run)))
+    return path
+
+
+def page(facts: Facts) -> str:
+    """The page as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(sections(facts))
+    return _UNSHOWN.sub("\ufffd", html)
+
+
+def sections(facts: Facts) -> dict[str, Any]:
+    """What the template shows."""
+    path = first.path(facts)
+    return {
+        "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "version": __version__,
+        "name": facts.name,
+        "run": facts.run.name,
+        "task": facts.task,
+        "metric": facts.metric,
+        "result": first.result(facts),
+        "recipe": first.recipe(facts),
+        "path": path,
+        "decisions": [evidence.decision(facts, step) for step in path["steps"]],
+        "rates": evidence.learning_rates(facts),
+        "curves": evidence.curves(facts),
+        "compute": evidence.compute(facts),
+        "data": accounts.data(facts),
+        "typical": outcome.examples(facts, "typical"),
+        "mistakes": outcome.examples(facts, "mistake"),
+        "predictions": outcome.predictions(facts),
+        "metrics": accounts.metrics(facts),
+        "accounts": accounts.accounts(facts),
+        "receipt": accounts.receipt(facts),
+        "checks": accounts.checks(facts),
+        "environment": accounts.environment(facts),
+        "identity": accounts.identity(facts),
+        "missing": accounts.missing(facts),
+    }
