@@ -116,9 +116,8 @@ def report(run: Run) -> None:
     try:
         path = write_report(folder)
     except OSError as error:
-        raise InputError(
-            f"{folder.path / 'report.html'} cannot be written: {error.strerror or error}; make room or the folder writable"
-        ) from error
+        reason = error.strerror or error
+        raise InputError(f"{folder.path}/report.html cannot be written: {reason}; make room there") from error
     write_line(sys.stdout, words.clean(words.shown_path(path)))
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from autorecipe.outputs.wording import count, number, seconds
+from autorecipe.outputs.wording import count as count
+from autorecipe.outputs.wording import number as number
+from autorecipe.outputs.wording import seconds as seconds
 
 Facts = Mapping[str, Any]
 

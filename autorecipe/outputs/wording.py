@@ -21,6 +21,11 @@ def count(value: object) -> str:
     return f"{int(value):,}" if isinstance(value, (int, float)) and math.isfinite(value) else "-"
 
 
+def percent(share: float) -> str:
+    """A share of one: `15 %`, its parts never torn apart at a line's end."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def seconds(value: object) -> str:
     """A duration: `0.4 s`, `42 s`, `5 min 12 s`, `2 h 5 min`; `-` if there is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

@@ -1,11 +1,12 @@
 """The rest of the page: data, accounts, receipt, checks, environment, identity, what is missing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from autorecipe.outputs.report import pictures
 from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, rows, text
 from autorecipe.outputs.report.first import signed
-from autorecipe.outputs.wording import count, number, seconds
+from autorecipe.outputs.wording import count, number, percent, seconds
 
 MOST_BARS = 20
 RECEIPT = {
@@ -42,13 +43,13 @@ def data(facts: Facts) -> dict[str, Any]:
     return {
         "facts": [(name, words) for name, words in lines if words],
         "findings": [
-            {"found": text(row.get("found")), "done": text(row.get("done")), "otherwise": text(row.get("otherwise")), "warn": bool(row.get("warn"))}
+            {**{key: text(row.get(key)) for key in ("found", "done", "otherwise")}, "warn": bool(row.get("warn"))}
             for row in unseen.values()
         ],
         "classes": _classes(facts, counts),
         "num_classes": len(facts.classes),
         "columns": _columns(facts),
-    }  # fmt: skip
+    }
 
 
 def _reason(words: str, reason: object) -> str:
@@ -59,7 +60,7 @@ def _classes(facts: Facts, counts: list[float]) -> Any:
     if not counts or len(counts) != len(facts.classes):
         return None
     named = sorted(zip(facts.classes, counts, strict=True), key=lambda item: -item[1])[:MOST_BARS]
-    bars = [(name, size, count(size), "c0") for name, size in named]
+    bars = [pictures.Bar(name, size, count(size)) for name, size in named]
     told = ", ".join(f"{name} {count(size)}" for name, size in named)
     return pictures.score_bars(bars, max(counts) or 1.0, f"Examples of each class or label: {told}")
 
@@ -116,12 +117,14 @@ def _fresh(facts: Facts, found: dict[str, Any]) -> dict[str, Any] | None:
         optimism = "more than" if gap > 0 else "less than" if gap < 0 else "as much as"
         lines.append(
             f"The search's own score promised {optimism} fresh seeds gave"
-            f"{f' ({number(abs(gap))} {facts.metric})' if gap else ''}: it is the best of many trials on val, and so tends to flatter."
+            f"{f' ({number(abs(gap))} {facts.metric})' if gap else ''}: it is the best of many trials on val, and "
+            "so tends to flatter."
         )
     if "fresh seeds" in known and "test" in known:
         gap = (known["fresh seeds"] - known["test"]) * (1 if facts.maximize else -1)
         lines.append(
-            f"Fresh seeds less the same models on test: {signed(gap)}, which is what decisions rest on; it should be near zero."
+            f"Fresh seeds less the same models on test: {signed(gap)}. Decisions rest on fresh seeds, so that this "
+            "should be near zero."
         )
     title = ", ".join(f"{name} {number(value)}" for name, value in scores)
     return {
@@ -139,9 +142,10 @@ def _smaller(facts: Facts, found: dict[str, Any]) -> str:
     measured = f"{signed(found.get('effect'))} {facts.metric}"
     if interval:
         measured += f", 90 % interval {signed(interval[0])} to {signed(interval[1])}"
+    network, size = text(found.get("network")), count(real(found.get("num_params")))
     return (
-        f"{text(found.get('network'))} with {count(real(found.get('num_params')))} parameters may be as good: at '{text(found.get('question'))}' the "
-        f"larger network was measured {measured}, and carried on without a claim ({text(found.get('verdict'))})."
+        f"{network} with {size} parameters may be as good: at '{text(found.get('question')).replace('->', '→')}' the larger network was "
+        f"measured {measured}, and carried on without a claim ({text(found.get('verdict'))})."
     )
 
 
@@ -149,9 +153,10 @@ def _audit(found: dict[str, Any]) -> str:
     tried = real(found.get("trials"))
     if not tried:
         return ""
+    stopped, wrong = count(real(found.get("stopped"))), count(real(found.get("wrong")))
     return (
-        f"{count(real(found.get('stopped')))} trials were stopped early; {count(tried)} of them were trained to their end, and "
-        f"{count(real(found.get('wrong')))} of these ended better than the best of their study: stopped wrongly."
+        f"{stopped} trials were stopped early; {count(tried)} of them were trained to their end, and {wrong} of these "
+        "ended better than the best of their study: stopped wrongly."
     )
 
 
@@ -167,7 +172,7 @@ def _foresight(facts: Facts, found: dict[str, Any]) -> list[tuple[str, str]]:
             + (f" ({number(interval[0])} to {number(interval[1])})" if interval else ""),
         ),
         ("came", number(real(found.get("came")))),
-        ("off by", f"{error:.0%} of the error" if error is not None else ""),
+        ("off by", f"{percent(error)} of the error" if error is not None else ""),
         ("inside the interval", ("yes" if covered else "no") if isinstance(covered, bool) else ""),
         ("from", text(found.get("basis"))),
     ]
@@ -183,7 +188,9 @@ def receipt(facts: Facts) -> dict[str, Any]:
         for name, row in mapping(budget.get("receipt")).items()
     ]
     planned = [row for row in planned if row[1] or row[2]]
-    stages = [(name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None]
+    stages: list[tuple[str, float | None, float]] = [
+        (name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None
+    ]
     given = text(budget.get("given")) or text(facts.settings.get("budget"))
     spent = real(budget.get("spent_seconds")) or real(facts.state.get("spent_seconds"))
     epochs = real(budget.get("spent_epochs")) or real(facts.state.get("spent_epochs"))
@@ -197,11 +204,11 @@ def receipt(facts: Facts) -> dict[str, Any]:
         "words": ", ".join(word for word in words if word),
         "planned": pictures.planned_bars(planned, _told(planned)) if planned else None,
         "stages": pictures.planned_bars(stages, _told(stages)) if stages else None,
-        "reads": f"The test split was read {'once' if reads == 1 else f'{count(reads)} times'}." if reads is not None else "",
-    }  # fmt: skip
+        "reads": f"The test split was read {'once' if reads == 1 else f'{count(reads)} times'}." if reads else "",
+    }
 
 
-def _told(stages: list[tuple[str, float | None, float]]) -> str:
+def _told(stages: Sequence[tuple[str, float | None, float]]) -> str:
     return "Seconds by stage: " + ", ".join(
         f"{name} {seconds(spent)}{f' of {seconds(planned)} planned' if planned is not None else ''}"
         for name, planned, spent in stages

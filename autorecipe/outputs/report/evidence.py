@@ -59,7 +59,8 @@ def _told(metric: str, old: list[float], new: list[float]) -> str:
 
 
 def _effect(step: dict[str, Any]) -> str:
-    return ", ".join(words for words in (step["effect_words"], step["interval_words"], step["sure"]) if words)
+    interval = f"90\N{NO-BREAK SPACE}% interval {step['interval_words']}" if step["interval_words"] else ""
+    return ", ".join(words for words in (step["effect_words"], interval, step["sure"]) if words)
 
 
 def _measured(row: dict[str, Any]) -> str:
@@ -82,7 +83,7 @@ def _judged(row: dict[str, Any]) -> str:
 
 def _went_on(step: dict[str, Any]) -> str:
     size = real(step["row"].get("num_params"))
-    return step["chosen"] + (f", {count(size)} parameters" if size else "")
+    return str(step["chosen"]) + (f", {count(size)} parameters" if size else "")
 
 
 def _cost(row: dict[str, Any], step: dict[str, Any]) -> str:
@@ -175,7 +176,8 @@ def curves(facts: Facts) -> list[dict[str, Any]]:
             f"{facts.metric} {number(real(found.get('score')))} on val" if real(found.get("score")) is not None else ""
         )
         last = points[-1]
-        title = f"{network}: losses over the steps, at the end {number(last['train_loss'])} on train, {number(last['loss'])} on val"
+        end = f"{number(last['train_loss'])} on train, {number(last['loss'])} on val"
+        title = f"{network}: losses over the steps, at the end {end}"
         cards.append(
             {
                 "network": network,
@@ -193,6 +195,7 @@ def compute(facts: Facts) -> dict[str, Any] | None:
     chosen = text(facts.decisions[-1].get("chosen")) if facts.decisions else ""
     scored = [real(trial.get("score")) for trial in facts.trials]
     share = facts.maximize and all(value is None or 0 <= value <= 1 for value in scored)
+    least = 0.5 / max(1.0, real(mapping(facts.info.get("num_examples")).get("val")) or 1.0)  # a logarithm wants no 0
     found = []
     for trial, score in zip(facts.trials, scored, strict=True):
         spent = real(trial.get("seconds"))
@@ -204,13 +207,13 @@ def compute(facts: Facts) -> dict[str, Any] | None:
         size = facts.sizes.get(network, 0) or int(real(facts.trial_result(trial.get("recipe")).get("num_params")) or 0)
         state = text(trial.get("state"))
         words = f"{network}, {count(size)} parameters: {facts.metric} {number(score)} in {seconds(spent)} ({state})"
-        error = 1 - score if share else score
+        error = max(1 - score, least) if share else score
         found.append(pictures.Trained(spent, error, size, words, state == "complete", trial.get("recipe") == chosen))
     if len(found) < 2:
         return None
     sizes = sorted({trial.size for trial in found})
     ranks = {size: round(5 * i / max(1, len(sizes) - 1)) for i, size in enumerate(sizes)}
-    axis = f"1 − {facts.metric} on val" if share else f"{facts.metric} on val"
+    axis = f"1 - {facts.metric} on val" if share else f"{facts.metric} on val"
     states = Counter(text(trial.get("state")) for trial in facts.trials)
     return {
         "svg": pictures.compute_curve(found, axis, ranks, f"{len(found)} trials: {axis} against seconds of training"),

@@ -5,7 +5,6 @@ expected counts as missing, so that a run of an earlier or later version has a p
 """
 
 import contextlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from autorecipe.rundir import RunDir, read_json, read_lines, read_mapping
 PREDICTIONS = "test.safetensors"
 EXAMPLES = "examples.json"
 FORESIGHT = "foresight.json"
+MOST = 1e100
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -34,10 +34,10 @@ def rows(value: object) -> list[dict[str, Any]]:
 
 
 def real(value: object) -> float | None:
-    """The value if it is a finite number."""
+    """The value if it is a finite number, of a size that can be drawn."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) < MOST else None
 
 
 def numbers(value: object) -> list[float]:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 from autorecipe.outputs.report import pictures
 from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, text
 from autorecipe.outputs.report.recipe_lines import change_words, network_words, recipe_lines
-from autorecipe.outputs.wording import count, number, seconds
+from autorecipe.outputs.report.svg import round_up
+from autorecipe.outputs.wording import count, number, percent, seconds
 from autorecipe.recipe import Recipe
 
 SPLITS = {"test": "test", "confirm": "held-out examples (confirm)", "search": "val, where it won (optimistic)"}
@@ -27,7 +28,7 @@ def signed(value: object) -> str:
     found = real(value)
     if found is None:
         return "-"
-    return "0" if abs(found) < 1e-12 else f"{found:+.3g}" if abs(found) < 1000 else f"{found:+,.0f}"
+    return "±0" if abs(found) < 1e-12 else f"{found:+.2g}" if abs(found) < 100 else f"{found:+,.0f}"
 
 
 def verdict_kind(verdict: str) -> tuple[str, str]:
@@ -56,6 +57,7 @@ def result(facts: Facts) -> dict[str, Any]:
         "network": text(facts.summary.get("network")),
         "sentence": _sentence(facts, split, score, best),
         "intervals": intervals(facts) if split == "test" else [],
+        "reason": text(mapping(facts.summary.get("score_interval")).get("reason")),
         "bars": _bars(facts, score, baselines) if split == "test" and score is not None else None,
     }
 
@@ -87,60 +89,50 @@ def _sentence(facts: Facts, split: str | None, score: float | None, best: tuple[
     bounded = not facts.maximize or (0 <= value <= 1 and 0 <= score <= 1)
     if not bounded or room <= 0:
         return f"{said}It is {number(gain)} better than {beside}."
-    what = (
-        "errors" if facts.metric == "accuracy" else "of the distance to a perfect score" if facts.maximize else "error"
-    )
-    less = f"{gain / room:.0%} {'fewer' if what == 'errors' else 'less'} {what}"
-    if facts.maximize and what != "errors":
-        less = f"{gain / room:.0%} {what} closed"
-    return f"{said}Against {beside}: {less}."
+    if facts.metric == "accuracy":
+        return f"{said}Against {beside}: {percent(gain / room)} fewer errors."
+    if facts.maximize:
+        return f"{said}Against {beside}: {percent(gain / room)} nearer to a perfect score."
+    return f"{said}Against {beside}: {percent(gain / room)} less error."
 
 
-def intervals(facts: Facts) -> list[str]:
-    """What the score would be if it were measured again, in sentences."""
+def intervals(facts: Facts) -> list[tuple[str, str]]:
+    """What the score would be if it were measured again: title and words."""
     found = mapping(facts.summary.get("score_interval"))
-    level = real(found.get("level"))
-    sure = f"{level:.0%}" if level else "90%"
-    lines = []
-    for key, words in (
-        ("retraining", "Retrained with other seeds"),
-        ("sample", "On another test sample of this size"),
-    ):
-        bounds = pair(found.get(key))
-        if bounds:
-            lines.append(f"{words}: {number(bounds[0])} to {number(bounds[1])} ({sure} interval).")
-    if not lines:
-        lines.append(f"No interval of the score was measured{_because(found.get('reason'))}.")
-    elif found.get("reason"):
-        lines.append(text(found["reason"]))
-    return lines
-
-
-def _because(reason: object) -> str:
-    return f": {reason}" if reason else ""
+    level = real(found.get("level")) or 0.9
+    lines = [
+        (words, f"{number(bounds[0])} to {number(bounds[1])}")
+        for key, words in (("retraining", "trained again, other seeds"), ("sample", "on another test sample"))
+        if (bounds := pair(found.get(key)))
+    ]
+    return [(f"{percent(level)} interval, {words}", bounds) for words, bounds in lines] or [
+        ("interval", "not measured")
+    ]
 
 
 def _bars(facts: Facts, score: float, baselines: Mapping[str, float]) -> dict[str, Any] | None:
-    """The network's error beside those of the baselines."""
+    """The network's error beside those of the baselines; one that says the same of everything is left to words."""
     values = {**baselines, "this network": score}
-    if facts.maximize:
-        if not all(0 <= value <= 1 for value in values.values()):
-            return None
-        errors = {name: 1 - value for name, value in values.items()}
-    else:
-        errors = values
-        if min(errors.values()) < 0:
-            return None
-    serious = [error for name, error in errors.items() if name != "majority"] or list(errors.values())
-    simple = [name for name in errors if name not in ("majority", "this network")]
-    limit = max(serious) if simple else max(errors.values())
+    if min(values.values()) < 0 or (facts.maximize and max(values.values()) > 1):
+        return None
+    errors = {name: 1 - value if facts.maximize else value for name, value in values.items()}
+    off = [name for name in errors if name == "majority"] if len(errors) > 2 else []
+    drawn = {name: error for name, error in errors.items() if name not in off}
+    retrained = pair(mapping(facts.summary.get("score_interval")).get("retraining"))
+    band = sorted(1 - value if facts.maximize else value for value in retrained) if retrained else None
+    limit = max([*drawn.values(), *(band or ())])
     bars = [
-        (name, error, number(values[name]), "good" if name == "this network" else "same")
-        for name, error in sorted(errors.items(), key=lambda item: -item[1])
+        pictures.Bar(name, error, number(values[name]), *(("good", band) if name == "this network" else ("same", None)))
+        for name, error in sorted(drawn.items(), key=lambda item: -item[1])
     ]
-    axis = f"1 − {facts.metric}" if facts.maximize else facts.metric
     told = ", ".join(f"{name} {number(values[name])}" for name in values)
-    return {"svg": pictures.score_bars(bars, limit, f"{facts.metric} on test: {told}"), "axis": axis}
+    beyond = "".join(f"; {name} {number(values[name])} is off the scale" for name in off)
+    whisker = "; whisker: retrained with other seeds" if band else ""
+    axis = f"1 - {facts.metric}" if facts.maximize else facts.metric
+    return {
+        "svg": pictures.score_bars(bars, limit, f"{facts.metric} on test: {told}"),
+        "caption": f"{axis}, shorter is better{whisker}{beyond}.",
+    }
 
 
 def recipe(facts: Facts) -> list[tuple[str, str]]:
@@ -164,10 +156,10 @@ def path(facts: Facts) -> dict[str, Any]:
     """Every question: what was tried, measured and decided, with the effects on one scale."""
     steps = [_step(facts, index, row) for index, row in enumerate(facts.decisions)]
     bounds = [abs(value) for step in steps if step["interval"] for value in (*step["interval"], step["effect"])]
-    limit = max(bounds, default=0.0) or 1.0
+    limit = round_up(max(bounds, default=0.0) or 1.0)
     for step in steps:
         if step["interval"]:
-            title = f"effect {step['effect_words']}, {step['interval_words']}"
+            title = f"effect {step['effect_words']}, 90 % interval {step['interval_words']}"
             step["bar"] = pictures.effect_bar(step["effect"], step["interval"], limit, step["kind"], title)
     return {
         "steps": steps,
@@ -190,14 +182,14 @@ def _step(facts: Facts, index: int, row: dict[str, Any]) -> dict[str, Any]:
         "number": index + 1,
         "anchor": f"question-{index + 1}",
         "stage": STAGES.get(text(row.get("stage")), text(row.get("stage"))),
-        "question": text(row.get("question")),
+        "question": text(row.get("question")).replace("->", "→"),
         "tried": f"{tried} trial{'' if tried == 1 else 's'}{f', {stopped} stopped early' if stopped else ''}",
         "changed": changed,
         "compared": _compared(facts, row),
         "effect": effect if interval else None,
         "interval": interval if effect is not None else None,
-        "effect_words": f"{signed(effect)} {facts.metric}" if effect is not None else "not measured",
-        "interval_words": f"90 % interval {signed(interval[0])} to {signed(interval[1])}" if interval else "",
+        "effect_words": f"{facts.metric} {signed(effect)}" if effect is not None else "not measured",
+        "interval_words": f"{signed(interval[0])} to {signed(interval[1])}" if interval else "",
         "sure": f"P(better) {row['p_better']:.2f}" if real(row.get("p_better")) is not None else "",
         "bar": Markup(""),
         "verdict": verdict,

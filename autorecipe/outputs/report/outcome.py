@@ -15,7 +15,7 @@ from autorecipe.outputs.report.predictions import (
     said_classes,
     said_labels,
 )
-from autorecipe.outputs.wording import count, number
+from autorecipe.outputs.wording import count, number, percent
 
 MOST_CLASSES = 15
 MOST_POINTS = 600
@@ -81,7 +81,8 @@ def _calibration(bins: list[Any], error: float) -> dict[str, Any]:
         if sure < right - 0.01
         else "about as sure as it is right"
     )
-    told = f"Expected calibration error {error:.3f} over {len(bins)} bins: mean confidence {sure:.3f}, right {right:.3f}; {lean}."
+    means = f"mean confidence {sure:.3f}, right {right:.3f}"
+    told = f"Expected calibration error {error:.3f} over {len(bins)} bins: {means}; {lean}."
     return {"svg": pictures.reliability_curve(bins, f"Reliability curve. {told}"), "told": told}
 
 
@@ -92,11 +93,15 @@ def _multilabel(
     bins, error = reliability(outputs.ravel(), truth.ravel())
     return {
         "labels": [
-            {"name": row.name, "there": count(row.there), "precision": number(row.precision), "recall": number(row.recall), "f1": number(row.f1)}
+            {
+                "name": row.name,
+                "there": count(row.there),
+                **{key: number(getattr(row, key)) for key in ("precision", "recall", "f1")},
+            }
             for row in labels
         ],
         "calibration": _calibration(bins, error),
-    }  # fmt: skip
+    }
 
 
 def _regression(facts: Facts, said: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def examples(facts: Facts, kind: str) -> list[dict[str, Any]]:
                 ],
                 "target": _words(row.get("target")),
                 "predicted": _words(row.get("predicted")),
-                "sure": f"{chance:.0%} sure"
+                "sure": f"{percent(chance)} sure"
                 if chance is not None
                 else f"off by {number(off)}"
                 if off is not None

@@ -135,7 +135,7 @@ def compute_curve(trials: Sequence[Trained], axis: str, ranks: dict[int, int], t
     log = all(trial.error > 0 for trial in trials) and max(t.error for t in trials) > 4 * min(t.error for t in trials)
     chart = Chart(
         spread([t.seconds for t in trials], log=True), spread([t.error for t in trials], log=log),
-        "seconds of training", axis, x_log=True, y_log=log, width=560, height=300,
+        "seconds of training", axis, x_log=True, y_log=log, width=760, height=320,
     )  # fmt: skip
     for trial in sorted(trials, key=lambda t: (t.chosen, t.complete)):
         kind = f"r{ranks.get(trial.size, 0)}{'' if trial.complete else ' hollow'}"
@@ -144,10 +144,7 @@ def compute_curve(trials: Sequence[Trained], axis: str, ranks: dict[int, int], t
         chart.dot((trial.seconds, trial.error), kind, 4.5 if trial.complete else 3.5, trial.words)
     for trial in [t for t in trials if t.chosen][:1]:
         x, y = chart.x(trial.seconds), chart.y(trial.error)
-        right = x > 400
-        chart.add(
-            "text", "chosen", x=x + (-13 if right else 13), y=y + 4, class_=f"word strong {'end' if right else ''}"
-        )
+        chart.add("text", "chosen", x=x, y=y - 14, class_="word strong mid")
     return chart.svg(title)
 
 
@@ -239,21 +236,38 @@ def residual_curve(truth: np.ndarray, said: np.ndarray, title: str) -> Markup:
     return chart.svg(title)
 
 
-def score_bars(bars: Sequence[tuple[str, float, str, str]], limit: float, title: str) -> Markup:
-    """Bars from the left: name, value, the value in words, class; what is beyond `limit` is cut."""
+@dataclass(frozen=True)
+class Bar:
+    """A bar from the left with its words."""
+
+    name: str
+    value: float
+    words: str
+    kind: str = "c0"
+    """Its colour."""
+    interval: Sequence[float] | None = None
+
+
+def score_bars(bars: Sequence[Bar], limit: float, title: str) -> Markup:
+    """Bars from the left, the longest possible one is `limit`."""
     parts = []
-    for i, (name, value, words, kind) in enumerate(bars):
+    for i, bar in enumerate(bars):
         y = 34 * i
-        share = min(1.0, value / limit) if limit > 0 else 0.0
-        parts.append(
-            tag("text", join([tag("title", name), Markup.escape(_cut(name, 34))]), x=0, y=y + 10, class_="word")
-        )
-        parts.append(
-            tag("text", words + (" (bar cut)" if value > limit else ""), x="100%", y=y + 10, class_="word end")
-        )
+        share = min(1.0, bar.value / limit) if limit > 0 else 0.0
+        name = join([tag("title", bar.name), Markup.escape(_cut(bar.name, 34))])
+        parts.append(tag("text", name, x=0, y=y + 10, class_="word"))
+        parts.append(tag("text", bar.words, x="100%", y=y + 10, class_="word end"))
         parts.append(tag("rect", x=0, y=y + 15, width="100%", height=8, rx=4, class_="track"))
-        parts.append(tag("rect", x=0, y=y + 15, width=percent(max(0.004, share)), height=8, rx=4, class_=f"bar {kind}"))
-    return tag("svg", join(parts), height=34 * len(bars), width="100%", role="img", aria_label=title, class_="strip")
+        parts.append(
+            tag("rect", x=0, y=y + 15, width=percent(max(0.004, share)), height=8, rx=4, class_=f"bar {bar.kind}")
+        )
+        if bar.interval and limit > 0:
+            low, high = (percent(min(1.0, max(0.0, value / limit))) for value in bar.interval)
+            parts.append(tag("line", x1=low, x2=high, y1=y + 19, y2=y + 19, class_="mark"))
+            parts.extend(tag("line", x1=x, x2=x, y1=y + 14, y2=y + 24, class_="mark") for x in (low, high))
+    return tag(
+        "svg", join(parts), height=34 * len(bars) - 8, width="100%", role="img", aria_label=title, class_="strip"
+    )
 
 
 def planned_bars(stages: Sequence[tuple[str, float | None, float]], title: str) -> Markup:
@@ -269,8 +283,10 @@ def planned_bars(stages: Sequence[tuple[str, float | None, float]], title: str) 
         parts.append(tag("rect", x=0, y=y + 17, width=percent(spent / longest), height=8, rx=2, class_="bar c0"))
         if planned:
             at = percent(planned / longest * 0.997)
-            parts.append(tag("line", x1=at, x2=at, y1=y + 13, y2=y + 29, class_="mark"))
-    return tag("svg", join(parts), height=36 * len(stages), width="100%", role="img", aria_label=title, class_="strip")
+            parts.append(tag("line", x1=at, x2=at, y1=y + 14, y2=y + 28, class_="mark"))
+    return tag(
+        "svg", join(parts), height=36 * len(stages) - 6, width="100%", role="img", aria_label=title, class_="strip"
+    )
 
 
 def account_dots(scores: Sequence[tuple[str, float]], axis: str, title: str) -> Markup:

@@ -1,6 +1,6 @@
 """A recipe in about ten lines that a person would write."""
 
-from autorecipe.outputs.wording import count
+from autorecipe.outputs.wording import count, percent
 from autorecipe.recipe import NetworkSection, Recipe, difference
 
 FAMILIES = {"resnet": "residual network", "mlp": "perceptron", "linear": "linear model"}
@@ -70,8 +70,8 @@ def _network(recipe: Recipe) -> str:
         odd = sorted({block.kernel for block in section.blocks if block.kernel != 3})
         kernels = f", some {' and '.join(f'{k}x{k}' for k in odd)} kernels" if odd else ""
         strides = sum(block.stride > 1 for block in section.blocks)
-        halved = f", halved in {_times(strides, 'place')}" if strides else ""
-        stem = f" after a stem of {section.width} channels" if section.width else ""
+        halved = f", halved {'once' if strides == 1 else f'{strides} times'}" if strides else ""
+        stem = f", stem of {section.width}" if section.width else ""
         stride = f" with stride {section.stem_stride}" if section.stem_stride > 1 else ""
         return f"{name}: {_times(len(section.blocks), 'block')} of {widths} channels{stem}{stride}{kernels}{halved}"
     if section.family == "mlp":
@@ -85,7 +85,7 @@ def _size(recipe: Recipe, num_params: float | None) -> str:
     size = f"{count(num_params)} parameters" if num_params is not None else ""
     members = recipe.finish.members
     if members > 1:
-        return f"{members} such networks, trained at once and averaged{f'; {size} together' if size else ''}"
+        return f"{members} such networks, averaged{f'; {size} together' if size else ''}"
     return size
 
 
@@ -108,7 +108,7 @@ def _optimizer(recipe: Recipe) -> str:
         f"learning rate {part.lr:.3g}",
         f"batches of {recipe.training.batch_size}",
     ]
-    words.append(f"momentum {part.beta1:g}" if part.name == "sgd" else f"betas {part.beta1:g} and {part.beta2:g}")
+    words.append(f"momentum {part.beta1:g}" if part.name == "sgd" else f"betas {part.beta1:g}, {part.beta2:g}")
     if part.clip_norm:
         words.append(f"gradients clipped at {part.clip_norm:g}")
     return ", ".join(words)
@@ -116,10 +116,12 @@ def _optimizer(recipe: Recipe) -> str:
 
 def _schedule(recipe: Recipe) -> str:
     part = recipe.schedule
-    start = f"{part.warmup:.0%} warm-up, then "
+    start = f"{percent(part.warmup)} warm-up, then "
     if part.name == "cosine":
         return f"{start}a cosine to zero"
-    return f"{start}{f'constant, the last {part.cooldown:.0%} falling to zero' if part.name == 'wsd' else 'constant'}"
+    return (
+        f"{start}{f'constant, the last {percent(part.cooldown)} falling to zero' if part.name == 'wsd' else 'constant'}"
+    )
 
 
 def _regularization(recipe: Recipe) -> str:
@@ -130,7 +132,7 @@ def _regularization(recipe: Recipe) -> str:
         (part.label_smoothing, f"label smoothing {part.label_smoothing:.2g}"),
         (part.mixup, f"mixup {part.mixup:.2g}"),
         (part.class_weights, f"rare classes weighted up (power {part.class_weights:g})"),
-        (part.averaging, f"weights averaged over the last {part.averaging:.0%} of the steps"),
+        (part.averaging, f"weights averaged over the last {percent(part.averaging)} of the steps"),
     ]
     return ", ".join(text for value, text in words if value) or "none"
 
@@ -142,7 +144,7 @@ def _augmentation(recipe: Recipe) -> str:
     words = [
         (part.crop, f"shifted by up to {_times(part.crop, 'pixel')}"),
         (part.flip, "mirrored at random"),
-        (part.erase, f"a rectangle erased in {part.erase:.0%} of the images"),
+        (part.erase, f"a rectangle erased in {percent(part.erase)} of the images"),
     ]
     return ", ".join(text for value, text in words if value) or "none"
 
@@ -167,7 +169,7 @@ def _prediction(recipe: Recipe) -> str:
         (part.temperature != 1.0, f"temperature {part.temperature:.3g}"),
         (part.thresholds, f"thresholds {', '.join(f'{value:.2g}' for value in part.thresholds[:8])}"),
     ]
-    return "; ".join(text for value, text in words if value) or "as the network says"
+    return "; ".join(text for value, text in words if value) or ""
 
 
 def _times(number: int, what: str) -> str:

@@ -73,13 +73,13 @@ class Scale:
             inside = [value for value in steps if self.low <= value <= self.high]
             if len(inside) >= 2:
                 return inside
-        step = _nice((self.high - self.low) / most)
+        step = round_up((self.high - self.low) / most)
         first = math.ceil(self.low / step - 1e-9)
         count = int((self.high - first * step) / step + 1e-9)
         return [round((first + i) * step, 12) for i in range(count + 1)]
 
 
-def _nice(width: float) -> float:
+def round_up(width: float) -> float:
     """The smallest of 1, 2, 5 times a power of ten that is not below a width."""
     power = 10.0 ** math.floor(math.log10(max(width, 1e-300)))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= width * (1 - 1e-9))
