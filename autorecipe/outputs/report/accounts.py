@@ -143,8 +143,9 @@ def _smaller(facts: Facts, found: dict[str, Any]) -> str:
     if interval:
         measured += f", 90 % interval {signed(interval[0])} to {signed(interval[1])}"
     network, size = text(found.get("network")), count(real(found.get("num_params")))
+    asked = text(found.get("question")).replace("->", "→")
     return (
-        f"{network} with {size} parameters may be as good: at '{text(found.get('question')).replace('->', '→')}' the larger network was "
+        f"{network} with {size} parameters may be as good: at '{asked}' the larger network was "
         f"measured {measured}, and carried on without a claim ({text(found.get('verdict'))})."
     )
 

@@ -160,9 +160,9 @@ def curves(facts: Facts) -> list[dict[str, Any]]:
     for row in facts.decisions:
         digest = text(row.get("chosen"))
         known = diagnoses.setdefault(digest, [])
-        said = text(row.get("diagnosis"))
-        if said and said not in known:
-            known.append(said)
+        words = text(row.get("diagnosis"))
+        if words and words not in known:
+            known.append(words)
     cards = []
     for digest, said in diagnoses.items():
         found = facts.trial_result(digest)

@@ -87,7 +87,7 @@ class Facts:
     @property
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
-        return self.summary.get("direction", "maximize") != "minimize"
+        return text(self.summary.get("direction")) != "minimize"
 
     @property
     def task(self) -> str:

@@ -60,11 +60,11 @@ def _classes(outputs: np.ndarray, truth: np.ndarray, names: list[str], threshold
     bins, error = reliability(outputs.max(1), outputs.argmax(1) == truth)
     worst = pairs[0] if pairs else None
     told = f"{count(int((truth != said).sum()))} of {count(len(truth))} are wrong" + (
-        f"; most often {worst['truth']} was taken for {worst['said']} ({worst['count']} times)." if worst else "."
+        f"; most often {worst['truth']} was taken for {worst['said']} ({worst['count']} of them)." if worst else "."
     )
     return {
         "matrix": pictures.heat_map(table, names, f"Confusion matrix: {told}") if len(names) <= MOST_CLASSES else None,
-        "pairs": pairs if len(names) > MOST_CLASSES or len(names) > 6 else [],
+        "pairs": pairs if len(names) > MOST_CLASSES else [],
         "told": told,
         "calibration": _calibration(bins, error),
     }

@@ -150,7 +150,9 @@ def compute_curve(trials: Sequence[Trained], axis: str, ranks: dict[int, int], t
 
 def heat_map(table: np.ndarray, names: Sequence[str], title: str) -> Markup:
     """A confusion matrix: rows are the truth, columns what was said; a right cell is blue, a wrong one orange."""
-    size, left, top = max(22, min(44, 330 // len(names))), 78, 66
+    size = max(22, min(44, 330 // len(names)))
+    longest = max(map(len, names))
+    left, top = 28 + 6.5 * min(11, longest), 14 + 6 * min(9, longest)
     share = table / np.maximum(1, table.sum(1, keepdims=True))
     parts = []
     for i, name in enumerate(names):

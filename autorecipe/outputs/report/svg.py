@@ -65,18 +65,18 @@ class Scale:
     def ticks(self, most: int = 5) -> list[float]:
         """Round values between low and high."""
         if self.log:
-            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-            if last - first >= 2:
-                step = max(1, math.ceil((last - first) / most))
-                return [10.0**power for power in range(first, last + 1, step)]
-            steps = [m * 10.0**p for p in range(first - 1, last + 1) for m in (1, 2, 5)]
+            lowest, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            if last - lowest >= 2:
+                every = max(1, math.ceil((last - lowest) / most))
+                return [10.0**power for power in range(lowest, last + 1, every)]
+            steps = [m * 10.0**p for p in range(lowest - 1, last + 1) for m in (1, 2, 5)]
             inside = [value for value in steps if self.low <= value <= self.high]
             if len(inside) >= 2:
                 return inside
         step = round_up((self.high - self.low) / most)
-        first = math.ceil(self.low / step - 1e-9)
-        count = int((self.high - first * step) / step + 1e-9)
-        return [round((first + i) * step, 12) for i in range(count + 1)]
+        start = math.ceil(self.low / step - 1e-9)
+        count = int((self.high - start * step) / step + 1e-9)
+        return [round((start + i) * step, 12) for i in range(count + 1)]
 
 
 def round_up(width: float) -> float:
@@ -168,7 +168,8 @@ class Chart:
 
     def svg(self, title: str) -> Markup:
         """The chart as an element; `title` says in words what it shows."""
-        return picture(title, self.width, self.height, self.parts)
+        large = " large" if self.width > 400 else ""
+        return picture(title, self.width, self.height, self.parts, f"chart{large}")
 
 
 def picture(title: str, width: float, height: float, parts: Sequence[Markup], class_: str = "chart") -> Markup:
