@@ -1,8 +1,9 @@
 """The page: every section's facts, put into the template."""
 
 import re
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -10,6 +11,9 @@ from autorecipe import __version__
 from autorecipe.outputs.report import accounts, evidence, first, outcome
 from autorecipe.outputs.report.facts import Facts, read_facts
 from autorecipe.rundir import RunDir, write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 NAME = "report.html"
@@ -30,6 +34,12 @@ def write_report(run: RunDir) -> Path:
 
 def page(facts: Facts) -> str:
     """The page as HTML."""
+    return _UNSHOWN.sub("\ufffd", _template().render(sections(facts)))
+
+
+@cache
+def _template() -> "Template":
+    """The page's template; every name that it prints is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -39,8 +49,7 @@ def page(facts: Facts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.j2").render(sections(facts))
-    return _UNSHOWN.sub("\ufffd", html)
+    return environment.get_template("report.html.j2")
 
 
 def sections(facts: Facts) -> dict[str, Any]:
