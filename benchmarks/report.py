@@ -28,6 +28,7 @@ from common import (
     timed,
     timed_search,
 )
+from PIL import Image
 
 sys.path.insert(0, str(HERE.parent / "tests"))
 from browser import CHROMIUM, Browser, browser
@@ -80,6 +81,9 @@ def _look(page: Browser, pictures: Path | None) -> list[str]:
             wider.append(name)
         if pictures is not None:
             page.screenshot(pictures / name)
+            with Image.open(pictures / name) as whole:
+                small = whole.convert("RGB").quantize(128)
+            small.save(pictures / name, optimize=True)
     return wider
 
 
