@@ -78,6 +78,11 @@ class RunDir:
         return self.path / "state.json"
 
     @property
+    def report(self) -> Path:
+        """One page with all of it."""
+        return self.path / "report.html"
+
+    @property
     def script(self) -> Path:
         """The final recipe as a standalone PyTorch script."""
         return self.path / "train.py"

@@ -1,8 +1,10 @@
 """Debian's chromium without a window, driven over a pipe (the DevTools protocol); needs no library.
 
-`tests/outputs/test_browser.py` reads with it what a user sees of the dashboard.
+`tests/outputs/test_browser.py` reads with it what a user sees of the dashboard, `test_report_browser.py` and
+`benchmarks/report.py` what one sees of `report.html`.
 """
 
+import base64
 import json
 import selectors
 import shutil
@@ -37,6 +39,8 @@ class Browser:
         self.process = process
         self.errors: list[str] = []
         """Errors and uncaught exceptions on the console, failed requests; of all pages opened so far."""
+        self.requests: list[str] = []
+        """Addresses that the pages asked for, themselves included."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(process.stdout, selectors.EVENT_READ)
         self._read = b""
@@ -87,6 +91,8 @@ class Browser:
                 self.errors.append(" ".join(str(a.get("value", a.get("description"))) for a in params["args"])[:2000])
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
             case "Network.responseReceived" if params["response"]["status"] >= 400:
                 self.errors.append(f"{params['response']['status']} {params['response']['url']}")
 
@@ -100,6 +106,19 @@ class Browser:
     def open(self, address: str) -> None:
         """Go to an address; what it shows may come later."""
         self.command("Page.navigate", url=address)
+
+    def emulate(self, width: int, height: int, *, dark: bool = False, phone: bool = False, media: str = "") -> None:
+        """Show the page in a window of this size, in light or dark, or as `media` ("print") has it."""
+        scale = 2 if phone else 1
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.command("Emulation.setEmulatedMedia", media=media, features=[scheme])
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the window shows as PNG."""
+        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
 
     def js(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page."""

@@ -184,6 +184,7 @@ def _places(run: RunDir, summary: dict[str, Any], place: str) -> list[str]:
         (run.recipe, "recipe"),
         (run.decisions, "every decision with its evidence"),
         (run.summary, "scores"),
+        (run.report, "all of it on one page"),
         (run.script, "the recipe in plain PyTorch"),
         (run.onnx, "the model for onnxruntime"),
     ):

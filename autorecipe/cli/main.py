@@ -55,6 +55,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
             "autorecipe export runs/digits-1 --format script --out train_digits.py",
         ),
     ),
+    ("report", run_commands.report, ("autorecipe report runs/digits-1",)),
     ("dashboard", run_commands.dashboard, ("autorecipe dashboard runs/digits-1 --port 8080",)),
     ("cache", data_commands.cache, ("autorecipe cache --clear",)),
 )

@@ -1,4 +1,4 @@
-"""Commands on a run that exists: predict, export, dashboard."""
+"""Commands on a run that exists: predict, report, export, dashboard."""
 
 import contextlib
 import io
@@ -136,6 +136,22 @@ def export(
         place = words.shown_path(folder.path)
         text = f"it reads preprocess.json and splits.json of the run: python {path} DATASET {place}"
         write_line(sys.stderr, words.clean(text))
+
+
+def report(run: Run) -> None:
+    """Write report.html into RUN: the result, every decision with its evidence, the receipt.
+
+    One self-contained page, made from the run's folder alone, also of a run that was interrupted.
+    """
+    folder = open_run(run)
+    from autorecipe.outputs.report import write_report
+
+    try:
+        path = write_report(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{folder.path}/report.html cannot be written: {reason}; make room there") from error
+    write_line(sys.stdout, words.clean(words.shown_path(path)))
 
 
 def dashboard(

@@ -1,1 +1,1 @@
-"""What a run leaves behind for people: the dashboard (reports and exports come later)."""
+"""What a run leaves behind for people: the dashboard, the report (exports come later)."""

@@ -1,4 +1,4 @@
-"""What a search leaves in its folder beside the model, however it ended: `train.py`, and `model.onnx` if time is left.
+"""What a search leaves beside the model, however it ended: `train.py`, `report.html`, and `model.onnx` if time is left.
 
 The one place that all doors go through: search, resume and replay, from the command line and from Python.
 """
@@ -62,7 +62,7 @@ def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
 
 
 def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
-    """Write `train.py`, and `model.onnx` if there is time; what cannot be written is a note, and never an error.
+    """Write `train.py`, `report.html`, and `model.onnx` if there is time; what cannot be written is a note, no error.
 
     Args:
         run: the run, in which nobody works any more.
@@ -85,6 +85,7 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
             run.onnx.unlink(missing_ok=True)  # of the model before
             note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
         _account(run, time.monotonic() - begin)
+        _leave_report(run, note)
     except OSError as error:
         if disk_reason(error) is None:
             raise
@@ -98,6 +99,17 @@ def _leave(run: RunDir, form: str, note: Callable[[str], None]) -> None:
         export(run, form)
     except AutoRecipeError as error:
         note(str(error))
+
+
+def _leave_report(run: RunDir, note: Callable[[str], None]) -> None:
+    from autorecipe.outputs.report import write_report
+
+    try:
+        write_report(run)
+    except OSError:
+        raise
+    except Exception as error:  # a page that cannot be drawn is no reason to lose the command's exit code
+        note(f"report.html was not written: {type(error).__name__}: {error}")
 
 
 def _account(run: RunDir, seconds: float) -> None:

@@ -1,0 +1,267 @@
+"""The rest of the page: data, accounts, receipt, checks, environment, identity, what is missing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from autorecipe.outputs.report import pictures
+from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, rows, text
+from autorecipe.outputs.report.first import signed
+from autorecipe.outputs.wording import count, number, percent, seconds
+
+MOST_BARS = 20
+RECEIPT = {
+    "fixed": "reading, checks, baselines",
+    "questions": "questions",
+    "audit": "audit",
+    "finish": "final training",
+    "test": "test",
+}
+IDENTITY = {
+    "weights_sha256": "SHA-256 of the weights",
+    "recipe_digest": "recipe",
+    "data_digest": "data",
+}
+
+
+def data(facts: Facts) -> dict[str, Any]:
+    """Facts about the data, what was found in it, its classes and columns."""
+    event = facts.of("data")[-1] if facts.of("data") else {}
+    sizes = mapping(facts.info.get("num_examples"))
+    splits = ", ".join(f"{count(size)} {name}" for name, size in sizes.items() if real(size))
+    unseen = {
+        (text(row.get("kind") or row.get("name")), text(row.get("found"))): row
+        for row in (*facts.of("finding"), *rows(facts.info.get("findings")))
+    }
+    lines = [
+        ("Input", text(event.get("inputs")) or text(facts.info.get("modality"))),
+        ("Examples", splits + ("; decisions on fresh folds" if facts.info.get("cross_validated") else "")),
+        ("Task", _reason(facts.task, facts.info.get("task_reason"))),
+        ("Metric", _reason(facts.metric, facts.info.get("metric_reason"))),
+        ("Target", text(facts.info.get("target"))),
+    ]
+    counts = numbers(facts.info.get("class_counts"))
+    return {
+        "facts": [(name, words) for name, words in lines if words],
+        "findings": [
+            {**{key: text(row.get(key)) for key in ("found", "done", "otherwise")}, "warn": bool(row.get("warn"))}
+            for row in unseen.values()
+        ],
+        "classes": _classes(facts, counts),
+        "num_classes": len(facts.classes),
+        "columns": _columns(facts),
+    }
+
+
+def _reason(words: str, reason: object) -> str:
+    return f"{words}: {reason}" if words and reason else words
+
+
+def _classes(facts: Facts, counts: list[float]) -> Any:
+    if not counts or len(counts) != len(facts.classes):
+        return None
+    named = sorted(zip(facts.classes, counts, strict=True), key=lambda item: -item[1])[:MOST_BARS]
+    bars = [pictures.Bar(name, size, count(size)) for name, size in named]
+    told = ", ".join(f"{name} {count(size)}" for name, size in named)
+    return pictures.score_bars(bars, max(counts) or 1.0, f"Examples of each class or label: {told}")
+
+
+def _columns(facts: Facts) -> list[dict[str, str]]:
+    found = [
+        {"name": text(row.get("name")), "kind": text(row.get("kind")), "words": _column_words(row)}
+        for row in rows(facts.preprocess.get("columns"))
+    ]
+    left = facts.preprocess.get("dropped")
+    for name, why in mapping(left).items():
+        found.append({"name": name, "kind": "left out", "words": text(why)})
+    return found
+
+
+def _column_words(row: dict[str, Any]) -> str:
+    values = row.get("values")
+    parts = [
+        f"{len(values):,} values" if isinstance(values, list) else "",
+        f"median {number(row['median'])}" if real(row.get("median")) is not None else "",
+        text(row.get("part")),
+        "with gaps" if row.get("missing") is True else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def metrics(facts: Facts) -> list[tuple[str, str]]:
+    """Every usual metric of the task on test."""
+    found = mapping(mapping(facts.summary.get("metrics")).get("test"))
+    return [(name, number(value)) for name, item in found.items() if (value := real(item)) is not None]
+
+
+def accounts(facts: Facts) -> dict[str, Any]:
+    """Search, fresh-seed and test scores side by side, the smaller runner-up, the audit, the foresight."""
+    told = mapping(facts.summary.get("accounts"))
+    return {
+        "fresh": _fresh(facts, mapping(told.get("fresh_seeds"))),
+        "smaller": _smaller(facts, mapping(told.get("smaller"))),
+        "audit": _audit(mapping(told.get("audit"))),
+        "foresight": _foresight(facts, mapping(told.get("foresight")) or facts.foresight),
+    }
+
+
+def _fresh(facts: Facts, found: dict[str, Any]) -> dict[str, Any] | None:
+    names = {"search": "search (val)", "fresh_seeds": "fresh seeds", "test": "test"}
+    scores = [(name, value) for key, name in names.items() if (value := real(found.get(key))) is not None]
+    if not scores:
+        return None
+    models = real(found.get("num_models"))
+    known = dict(scores)
+    lines = []
+    if "search (val)" in known and "fresh seeds" in known:
+        gap = (known["search (val)"] - known["fresh seeds"]) * (1 if facts.maximize else -1)
+        optimism = "more than" if gap > 0 else "less than" if gap < 0 else "as much as"
+        lines.append(
+            f"The search's own score promised {optimism} fresh seeds gave"
+            f"{f' ({number(abs(gap))} {facts.metric})' if gap else ''}: it is the best of many trials on val, and "
+            "so tends to flatter."
+        )
+    if "fresh seeds" in known and "test" in known:
+        gap = (known["fresh seeds"] - known["test"]) * (1 if facts.maximize else -1)
+        lines.append(
+            f"Fresh seeds less the same models on test: {signed(gap)}. Decisions rest on fresh seeds, so that this "
+            "should be near zero."
+        )
+    title = ", ".join(f"{name} {number(value)}" for name, value in scores)
+    return {
+        "svg": pictures.account_dots(scores, f"{facts.metric} of the same short runs", f"{facts.metric}: {title}"),
+        "scores": [(name, number(value)) for name, value in scores],
+        "models": count(models),
+        "lines": lines,
+    }
+
+
+def _smaller(facts: Facts, found: dict[str, Any]) -> str:
+    if not found:
+        return ""
+    interval = pair(found.get("interval"))
+    measured = f"{signed(found.get('effect'))} {facts.metric}"
+    if interval:
+        measured += f", 90 % interval {signed(interval[0])} to {signed(interval[1])}"
+    network, size = text(found.get("network")), count(real(found.get("num_params")))
+    asked = text(found.get("question")).replace("->", "→")
+    return (
+        f"{network} with {size} parameters may be as good: at '{asked}' the larger network was "
+        f"measured {measured}, and carried on without a claim ({text(found.get('verdict'))})."
+    )
+
+
+def _audit(found: dict[str, Any]) -> str:
+    tried = real(found.get("trials"))
+    if not tried:
+        return ""
+    stopped, wrong = count(real(found.get("stopped"))), count(real(found.get("wrong")))
+    return (
+        f"{stopped} trials were stopped early; {count(tried)} of them were trained to their end, and {wrong} of these "
+        "ended better than the best of their study: stopped wrongly."
+    )
+
+
+def _foresight(facts: Facts, found: dict[str, Any]) -> list[tuple[str, str]]:
+    if not found:
+        return []
+    interval, error = pair(found.get("interval")), real(found.get("error_share"))
+    covered = found.get("covered")
+    lines = [
+        (
+            "predicted",
+            number(real(found.get("predicted")))
+            + (f" ({number(interval[0])} to {number(interval[1])})" if interval else ""),
+        ),
+        ("came", number(real(found.get("came")))),
+        ("off by", f"{percent(error)} of the error" if error is not None else ""),
+        ("inside the interval", ("yes" if covered else "no") if isinstance(covered, bool) else ""),
+        ("from", text(found.get("basis"))),
+    ]
+    return [(name, words) for name, words in lines if words and words != "-"]
+
+
+def receipt(facts: Facts) -> dict[str, Any]:
+    """The budget: given, spent, and by stage planned against spent."""
+    budget = mapping(facts.summary.get("budget"))
+    by_stage = mapping(budget.get("by_stage")) or mapping(facts.state.get("by_stage"))
+    planned = [
+        (RECEIPT.get(name, name), real(mapping(row).get("planned")), real(mapping(row).get("spent")) or 0.0)
+        for name, row in mapping(budget.get("receipt")).items()
+    ]
+    planned = [row for row in planned if row[1] or row[2]]
+    stages: list[tuple[str, float | None, float]] = [
+        (name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None
+    ]
+    given = text(budget.get("given")) or text(facts.settings.get("budget"))
+    spent = real(budget.get("spent_seconds")) or real(facts.state.get("spent_seconds"))
+    epochs = real(budget.get("spent_epochs")) or real(facts.state.get("spent_epochs"))
+    words = [
+        f"{given} given" if given else "",
+        f"{seconds(spent)} spent" if spent is not None else "",
+        f"{number(epochs)} epochs of training" if epochs is not None else "",
+    ]
+    reads = real(facts.summary.get("test_reads"))
+    return {
+        "words": ", ".join(word for word in words if word),
+        "planned": pictures.planned_bars(planned, _told(planned)) if planned else None,
+        "stages": pictures.planned_bars(stages, _told(stages)) if stages else None,
+        "reads": f"The test split was read {'once' if reads == 1 else f'{count(reads)} times'}." if reads else "",
+    }
+
+
+def _told(stages: Sequence[tuple[str, float | None, float]]) -> str:
+    return "Seconds by stage: " + ", ".join(
+        f"{name} {seconds(spent)}{f' of {seconds(planned)} planned' if planned is not None else ''}"
+        for name, planned, spent in stages
+    )
+
+
+def checks(facts: Facts) -> list[dict[str, str]]:
+    """The checks of the training loop."""
+    found = rows(facts.summary.get("checks")) or facts.checks
+    return [
+        {
+            "name": text(row.get("name")),
+            "kind": "open" if row.get("decided") is False else "good" if row.get("passed") else "bad",
+            "word": "not decided" if row.get("decided") is False else "passed" if row.get("passed") else "FAILED",
+            "measured": text(row.get("measured")),
+            "expected": text(row.get("expected")),
+            "advice": "" if row.get("passed") else text(row.get("advice")),
+        }
+        for row in found
+    ]
+
+
+def environment(facts: Facts) -> list[tuple[str, str]]:
+    """Versions, the machine, and what was chosen for it."""
+    found = mapping(facts.summary.get("environment")) | {
+        f"{name}, why": words for name, words in mapping(facts.summary.get("hardware")).items()
+    }
+    return [(name.replace("_", " "), text(value)) for name, value in found.items() if text(value)]
+
+
+def identity(facts: Facts) -> list[tuple[str, str]]:
+    """Digests of weights, recipe and data, and what was scored again after reload and export."""
+    found = {words: text(facts.summary.get(key)) for key, words in IDENTITY.items()}
+    for name, value in mapping(facts.summary.get("identity")).items():
+        found[IDENTITY.get(name, name.replace("_", " "))] = number(value) if isinstance(value, float) else text(value)
+    return [(name, words) for name, words in found.items() if words]
+
+
+def missing(facts: Facts) -> list[str]:
+    """The pieces that this run's folder does not hold, in sentences."""
+    run = facts.run
+    pieces = (
+        (run.summary.exists(), "The result (summary.json): no trial has finished."),
+        (facts.recipe is not None, "The recipe (recipe.yaml): no model has been saved."),
+        (run.weights.exists(), "The weights (model.safetensors): no model has been saved."),
+        (bool(facts.decisions), "Decisions (decisions.json): no question has been answered."),
+        (bool(facts.trials), "Trials (trials.jsonl): none has ended."),
+        (bool(facts.info), "Facts about the data (preprocess.json): it has not been read yet."),
+        (
+            bool(facts.predictions),
+            "Predictions for test (artifacts/test.safetensors): no confusion, residuals or calibration.",
+        ),
+        (bool(facts.examples), "Example inputs (artifacts/examples.json)."),
+    )
+    return [words for there, words in pieces if not there]

@@ -1,0 +1,292 @@
+"""`report.html`: every part of it, of runs of every task, whole and damaged; nothing in it is run or fetched."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import HOSTILE
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autorecipe.cli.main import run as command
+from autorecipe.errors import InputError
+from autorecipe.outputs.report import write_report
+from autorecipe.outputs.report.facts import read_facts
+from autorecipe.outputs.report.page import page
+from autorecipe.rundir import RunDir, read_json, write_json
+
+KINDS = ("image", "table", "regression", "multilabel")
+VOID = {"meta", "link", "img", "br"}
+
+
+class Outline(HTMLParser):
+    """Elements with the names of their attributes, headings, addresses, and what a reader sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.levels: list[int] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.elements.append((tag, tuple(sorted(values))))
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.addresses += [
+            values[key] or "" for key in ("src", "href", "data", "action", "xlink:href") if key in values
+        ]
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag == "img":
+            assert values["alt"]
+        if tag == "svg":
+            assert values.get("aria-hidden") == "true" or (values.get("role") == "img" and values.get("aria-label"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def check_page(html: str) -> Outline:
+    """What must hold of every page: well formed, self-contained, nothing that runs, headings in order."""
+    found = Outline(html)
+    assert found.open == []
+    assert len(html) < 600_000
+    tags = {tag for tag, _ in found.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "base", "foreignobject"}
+    assert not [name for _, names in found.elements for name in names if name.startswith("on")]
+    assert all(address.startswith(("#", "data:")) for address in found.addresses)
+    assert {address[1:] for address in found.addresses if address.startswith("#")} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    assert not re.search(r"url\(|@import|https?:", html.split("</style>")[0])
+    assert found.levels[0] == 1
+    assert found.levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(found.levels, found.levels[1:], strict=False))
+    assert "nan" not in re.findall(r'="([^"]*)"', html)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_every_task(kind, copied):
+    run = copied(kind)
+    found = check_page(write_report(run).read_text())
+    summary, decisions = read_json(run.summary), read_json(run.decisions)
+    assert f"{summary['metric']} on test" in found.text
+    for row in decisions:
+        assert row["question"].replace("->", "→") in found.text
+        assert row["verdict"] in found.text
+        assert row["reason"] in found.text
+    assert summary["weights_sha256"] in found.text
+    assert summary["data_digest"] in found.text
+    assert all(check["name"] in found.text for check in summary["checks"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("image", ("Confusion matrix", "The diagonal is right", "Expected calibration error", "taken for")),
+        ("table", ("Confusion matrix", "Expected calibration error")),
+        ("regression", ("Predicted and true", "Residuals", "Half of the predictions are within", "off by -59.5")),
+        ("multilabel", ("Each label", "precision", "Expected calibration error")),
+    ],
+)
+def test_predictions_and_examples(kind, words, enriched):
+    run = enriched(kind)
+    html = write_report(run).read_text()
+    found = check_page(html)
+    for word in (*words, "The worst mistakes", "Typical examples", "trained again, other seeds", "Foresight", "Audit"):
+        assert word in found.text
+    assert ("data:image/png;base64," in html) == (kind == "image")
+    assert "What this folder does not hold" not in found.text
+
+
+def test_the_first_screen(enriched):
+    run = enriched("image")
+    summary = read_json(run.summary)
+    summary |= {"metric": "accuracy", "scores": {"search": 0.99, "confirm": 0.98, "test": 0.95}}
+    summary["baselines"] = {"majority": 0.1, "linear": 0.9}
+    write_json(run.summary, summary)
+    text = Outline(page(read_facts(run))).text
+    tested = len(read_json(run.splits)["test"])
+    assert f"{round(0.05 * tested)} of {tested} test examples are wrong." in text
+    assert "Against the best baseline (linear, 0.9000): 50\xa0% fewer errors." in text.replace("50 %", "50\xa0%")
+    assert "residual network" in text
+    assert "AdamW, learning rate" in text
+    summary["baselines"] = {"linear": 0.97}
+    write_json(run.summary, summary)
+    assert "It is no better than the best baseline (linear, 0.9700)" in Outline(page(read_facts(run))).text
+
+
+@pytest.mark.parametrize("kept", range(6))
+def test_any_part_of_a_run_has_a_page(kept, copied):
+    """The more is there, the more is shown; what is not is named."""
+    run = copied("table")
+    names = (
+        "summary.json",
+        "recipe.yaml",
+        "decisions.json",
+        "trials.jsonl",
+        "log.jsonl",
+        "artifacts",
+        "preprocess.json",
+    )
+    for name in names[kept:]:
+        path = run.path / name
+        path.rename(run.path.parent / f"{name}.away")
+    found = check_page(page(read_facts(run)))
+    missing = found.text.split("What this folder does not hold")[1]
+    for index, name in enumerate(names[:4]):
+        assert (f"({name})" in missing) == (index >= kept)
+    assert ("There is no score yet" in found.text) == (kept == 0)
+
+
+def test_a_run_that_has_only_begun(tmp_path):
+    run = RunDir(tmp_path)
+    write_json(run.settings, {"format": 1, "source": "iris", "budget": "60s"})
+    found = check_page(page(read_facts(run)))
+    assert "This run is unfinished" in found.text
+    assert "60s given" in found.text
+
+
+def test_an_interrupted_run(copied):
+    run = copied("image")
+    summary = read_json(run.summary)
+    write_json(
+        run.summary, {**summary, "status": "interrupted", "scores": {"search": 0.5, "confirm": None, "test": None}}
+    )
+    found = check_page(page(read_facts(run)))
+    assert "This run is interrupted" in found.text
+    assert "The test split has not been read" in found.text
+    assert "not in the log" not in found.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["summary.json", "decisions.json", "preprocess.json", "settings.json", "state.json", "recipe.yaml",
+     "artifacts/checks.json", "artifacts/examples.json", "artifacts/foresight.json", "artifacts/test.safetensors",
+     "artifacts/shapes/x.json"],
+)  # fmt: skip
+def test_damaged_files_are_named(name, copied, capsys):
+    run = copied("table")
+    path = run.path / name
+    path.write_text('{"half": [1, 2')
+    with pytest.raises(InputError, match=re.escape(Path(name).name)):
+        write_report(run)
+    assert not (run.path / "report.html").exists()
+    assert command(["report", str(run.path)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+ODD = (None, 5, "text", [], {}, [None], {"a": None}, float("1e308"), True, [[1, 2], "x"])
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_values_of_another_kind_count_as_missing(odd, enriched):
+    """Whole JSON whose values are not what they should be is shown as far as it goes."""
+    run = enriched("table")
+    for path in (run.summary, run.preprocess, run.state):
+        whole = read_json(path)
+        for first in (0, 1):  # every second key: so is a wrong one beside a right one
+            write_json(path, {**whole, **dict.fromkeys(list(whole)[first::2], odd)})
+            check_page(page(read_facts(run)))
+        write_json(path, whole)
+    rows = read_json(run.decisions)
+    for first in (0, 1):
+        write_json(run.decisions, [{**row, **dict.fromkeys(list(row)[first::2], odd)} for row in rows])
+        check_page(page(read_facts(run)))
+
+
+def test_a_hostile_class_is_text(enriched):
+    run = enriched("image", HOSTILE)
+    html = write_report(run).read_text()
+    found = check_page(html)
+    assert "alert(1)" in found.text
+    assert "<script" not in html.lower()
+
+
+@pytest.fixture
+def renamed(enriched):
+    run = enriched("table", "plain")
+    return run, {
+        path: path.read_text() for path in (run.summary, run.preprocess, run.decisions, run.artifacts / "examples.json")
+    }
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(min_size=1, max_size=30).map(lambda s: f"n{s}") | st.sampled_from([
+    f"n{HOSTILE}", "n\"><img src=x onerror=alert(1)>", "n</style></title><svg onload=alert(1)>", "n{{7*7}}{% raw %}",
+    "n' onmouseover='alert(1)", "n&lt;b&gt;", "n]]><!--", "n\x00\ud800\u202e",
+]))  # fmt: skip
+def test_names_never_become_markup(name, renamed):
+    """A page with any names has the elements and attributes of a page with plain ones."""
+    run, texts = renamed
+    pages = []
+    for word in ("plain", name):
+        for path, text in texts.items():
+            data = json.loads(text)
+            if path == run.summary:
+                data |= {"dataset": word, "network": word, "metric": word, "environment": {word: word}}
+                data["score_interval"]["reason"] = word
+            if path == run.preprocess:
+                data["info"] |= {"classes": [f"{word}{i}" for i in range(3)], "target": word, "metric": word}
+            if path == run.decisions:
+                data = [{**row, "question": word, "verdict": word, "reason": word, "diagnosis": word} for row in data]
+            if path.name == "examples.json":
+                data = [
+                    {**row, "name": word, "target": word, "predicted": f"{word}!", "values": {word: word}}
+                    for row in data
+                ]
+            write_json(path, data)
+        pages.append(Outline(page(read_facts(run))))
+    assert pages[0].elements == pages[1].elements
+
+
+@pytest.mark.parametrize(
+    "name", ["../../summary.json", "/etc/hostname", "examples/none.png", "..", "\0.png", "a" * 5000]
+)
+def test_images_are_those_of_the_folder(name, enriched):
+    run = enriched("image")
+    (run.path / "secret.png").write_bytes(b"secret")
+    for path in (name, "../secret.png"):
+        write_json(run.artifacts / "examples.json", [{"kind": "mistake", "name": "x", "target": "1", "image": path}])
+        assert "data:image" not in page(read_facts(run))
+
+
+def test_the_command(copied, capsys):
+    run = copied("table")
+    assert command(["report", str(run.path)]) == 0
+    assert capsys.readouterr().out.strip().endswith("report.html")
+    first = (run.path / "report.html").read_text()
+    assert command(["report", str(run.path)]) == 0
+    assert (run.path / "report.html").read_text() == first  # the same folder, the same page
+    assert command(["report", str(run.path / "none")]) == 2
+
+
+def test_it_needs_no_torch(copied):
+    """Made from the folder alone: neither the data nor the network is built."""
+    import subprocess
+    import sys
+
+    code = "import sys; from autorecipe.cli.main import run; sys.exit(run(sys.argv[1:]) or 'torch' in sys.modules)"
+    words = [sys.executable, "-c", code, "report", str(copied("table").path)]
+    assert subprocess.run(words, check=False).returncode == 0
