@@ -9,7 +9,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from autorecipe.data.metrics import METRICS, gain
+from autorecipe.data.targets import to_scale
 from autorecipe.errors import InputError
+from autorecipe.outputs.identity import as_outputs
 from autorecipe.outputs.recount import numbers_of
 from autorecipe.recipe import Recipe, difference, from_dict, load_recipe
 from autorecipe.results import DatasetInfo
@@ -23,7 +25,8 @@ from autorecipe.training.gains import example_gains
 BEYOND = 0.975
 """P from which on a difference is beyond noise: 5 % of equal recipes are told apart, for either may be the better."""
 TEST_OUTPUTS = "test.safetensors"
-"""Predictions of the final model on test, in `artifacts`: `outputs` float32 [N, O], `targets` [N], `rows` int64 [N]."""
+"""Predictions of the final model on test, in `artifacts`: `outputs` float32 [N, O] (probabilities, or values in the
+target's unit), `targets` [N], `rows` int64 [N]."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,8 @@ def _example_variance(runs: tuple[RunDir, RunDir], sides: tuple[Side, Side], met
 def _paired_variance(
     old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray], info: DatasetInfo, metric: str, num_test: int
 ) -> tuple[float, bool, str]:
-    values = example_gains(metric, old["targets"], old["outputs"], new["outputs"], info)
+    targets = old["targets"] if info.task != "regression" else to_scale(old["targets"], info.target_scale)
+    values = example_gains(metric, targets, as_outputs(old["outputs"], info), as_outputs(new["outputs"], info), info)
     # Of a large test split a sample of the predictions is kept: the score's own variance is smaller.
     share = len(old["rows"]) / max(len(old["rows"]), num_test)
     return mean_variance(values) * share, True, f"paired on {len(old['rows']):,} test examples, and on seeds"

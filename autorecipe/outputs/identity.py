@@ -44,10 +44,10 @@ def identity_of(result: Result, sample: Sample, exported: np.ndarray) -> dict[st
 
 
 def as_outputs(exported: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """Outputs [N, O] as `evaluate.predict` gives them, of what an exported model says."""
+    """Outputs [N, O] as `evaluate.predict` gives them, of probabilities [N, O], or values [N] or [N, 1] in the unit."""
     values = exported.astype(np.float64)
     if info.task == "regression":
-        scaled: np.ndarray = to_scale(values, info.target_scale)[:, None]
+        scaled: np.ndarray = to_scale(values.reshape(-1), info.target_scale)[:, None]
         return scaled
     tiny = 1e-30
     logits: np.ndarray = np.log(np.maximum(values, tiny))

@@ -23,6 +23,7 @@ from autorecipe.search.prepare import Say, Stop, make_bench, read_data
 from autorecipe.search.settings import Settings, check_settings, load_settings, load_state
 from autorecipe.search.workbench import State, Workbench
 from autorecipe.training.evaluate import score
+from autorecipe.training.hardware import find_hardware
 
 DEFAULT_BUDGET = "2m"
 END_SECONDS = 1.0
@@ -85,6 +86,7 @@ def verify(
         InputError: no run with a model, no data, or another process works on the run.
     """
     settings = _settings(run, source, device, threads)
+    find_hardware(settings.device, settings.threads)  # a wrong device is told before anything is read
     with reading(run):
         if not any(path.exists() for path in (run.weights, run.summary, run.checksums)):
             raise InputError(f"{run.path} holds no model yet: no trial has finished; go on with it: autorecipe resume")

@@ -121,6 +121,8 @@ def test_scores_on_different_data_are_refused_and_recipes_are_not(made):
 
 def test_the_same_examples_are_paired(made, tmp_path):
     runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    for run in runs:
+        run.tested.unlink()
     unpaired = compare(*runs).difference
     for place, run in enumerate(runs):
         keep_outputs(run, right=20 + 4 * place, seed=place)
