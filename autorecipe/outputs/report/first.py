@@ -213,7 +213,8 @@ def _race(event: dict[str, Any]) -> str:
     networks, scores = mapping(event.get("networks")), mapping(event.get("scores"))
     sides = [f"{text(networks.get(who))} {number(real(scores.get(who)))}" for who in ("incumbent", "candidate")]
     why = f": {event['why']}" if event.get("why") else ""
-    return f"Raced again, longer: {' against '.join(sides)}; the {text(event.get('winner'))} won{why}."
+    won = f"the {event['winner']} won" if event.get("winner") else "neither won"
+    return f"Raced again, longer: {' against '.join(sides)}; {won}{why}."
 
 
 def _begin(facts: Facts) -> str:
