@@ -33,6 +33,12 @@ def add_pieces(run, name=None):
     summary["identity"] = {"weights_sha256": summary["weights_sha256"], "score_after_reload": score}
     summary["baselines"] = {"majority": score / 2, "linear": score * 0.9}
     write_json(run.summary, summary)
+    budgets = [{"factor": 2.0, "seconds": 7200.0, "predicted": score, "interval": [score - 0.1, score + 0.1]}]
+    write_json(run.artifacts / "foresight.json", {"predicted": score, "level": 0.8, "budgets": budgets})
+    sides = ("incumbent", "candidate")
+    run.event(
+        "race", networks=dict.fromkeys(sides, name or "mlp 64"), scores=dict.fromkeys(sides, score), winner=sides[0]
+    )
 
 
 def _predictions(info, count, random):

@@ -114,7 +114,16 @@ def test_predictions_and_examples(kind, words, enriched):
     run = enriched(kind)
     html = write_report(run).read_text()
     found = check_page(html)
-    for word in (*words, "The worst mistakes", "Typical examples", "trained again, other seeds", "Foresight", "Audit"):
+    for word in (
+        *words,
+        "The worst mistakes",
+        "Typical examples",
+        "trained again, other seeds",
+        "Foresight",
+        "Audit",
+        "with 2 h 0 min",
+        "Raced again",
+    ):
         assert word in found.text
     assert ("data:image/png;base64," in html) == (kind == "image")
     assert "What this folder does not hold" not in found.text

@@ -164,20 +164,35 @@ def _audit(found: dict[str, Any]) -> str:
 def _foresight(facts: Facts, found: dict[str, Any]) -> list[tuple[str, str]]:
     if not found:
         return []
+    found = {**facts.foresight, **found}  # the file has the other budgets too
     interval, error = pair(found.get("interval")), real(found.get("error_share"))
+    level = real(found.get("level")) or 0.8
     covered = found.get("covered")
     lines = [
         (
             "predicted",
             number(real(found.get("predicted")))
-            + (f" ({number(interval[0])} to {number(interval[1])})" if interval else ""),
+            + (f", {percent(level)} interval {number(interval[0])} to {number(interval[1])}" if interval else ""),
         ),
         ("came", number(real(found.get("came")))),
         ("off by", f"{percent(error)} of the error" if error is not None else ""),
         ("inside the interval", ("yes" if covered else "no") if isinstance(covered, bool) else ""),
         ("from", text(found.get("basis"))),
+        *_elsewhere(found),
     ]
     return [(name, words) for name, words in lines if words and words != "-"]
+
+
+def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The same recipe's score with other budgets."""
+    return [
+        (
+            f"with {seconds(real(row.get('seconds')))}",
+            f"{number(real(row.get('predicted')))} ({number(low)} to {number(high)})",
+        )
+        for row in rows(found.get("budgets"))
+        for low, high in [pair(row.get("interval")) or (None, None)]
+    ]
 
 
 def receipt(facts: Facts) -> dict[str, Any]:

@@ -190,8 +190,12 @@ def read_facts(run: RunDir) -> Facts:
         checks=_list_at(run.checks),
         recipe=load_recipe(run.recipe) if run.recipe.exists() else None,
         examples=_list_at(run.artifacts / EXAMPLES),
-        foresight=_mapping_at(run.artifacts / FORESIGHT),
+        foresight=mapping(_json_at(run.artifacts / FORESIGHT)),
     )
+
+
+def _json_at(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
 
 
 def _mapping_at(path: Path) -> dict[str, Any]:

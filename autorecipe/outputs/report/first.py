@@ -165,6 +165,7 @@ def path(facts: Facts) -> dict[str, Any]:
         "steps": steps,
         "axis": pictures.effect_axis(limit) if bounds else None,
         "begin": _begin(facts),
+        "races": [_race(event) for event in facts.of("race")[-1:]],
         "end": _end(facts),
     }
 
@@ -205,6 +206,15 @@ def _compared(facts: Facts, row: dict[str, Any]) -> str:
     if before != after:
         return f"{before} against {after}"
     return before if row.get("incumbent") == row.get("candidate") else f"{before}, settings changed"
+
+
+def _race(event: dict[str, Any]) -> str:
+    """The last growth, raced again before the final training."""
+    networks, scores = mapping(event.get("networks")), mapping(event.get("scores"))
+    sides = [f"{text(networks.get(who))} {number(real(scores.get(who)))}" for who in ("incumbent", "candidate")]
+    why = f": {event['why']}" if event.get("why") else ""
+    won = f"the {event['winner']} won" if event.get("winner") else "neither won"
+    return f"Raced again, longer: {' against '.join(sides)}; {won}{why}."
 
 
 def _begin(facts: Facts) -> str:

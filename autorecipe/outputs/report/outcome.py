@@ -41,6 +41,8 @@ def _predictions(facts: Facts) -> dict[str, Any]:
     outputs, targets = found["outputs"], found["targets"]
     if facts.task == "regression":
         return _regression(facts, outputs[:, 0], np.asarray(targets, dtype=float).reshape(len(targets), -1)[:, 0])
+    tested = real(mapping(facts.info.get("num_examples")).get("test")) or 0
+    sampled = f" Of test's {count(tested)} examples these are a sample." if tested > len(targets) else ""
     thresholds = facts.recipe.finish.thresholds if facts.recipe else ()
     names = facts.classes if len(facts.classes) == outputs.shape[1] else [f"class {i}" for i in range(outputs.shape[1])]
     if facts.task == "multilabel" or targets.ndim == 2:
@@ -50,7 +52,8 @@ def _predictions(facts: Facts) -> dict[str, Any]:
     truth = np.asarray(targets, dtype=np.int64)
     if truth.min() < 0 or truth.max() >= len(names):
         return {}
-    return _classes(outputs, truth, names, thresholds)
+    found = _classes(outputs, truth, names, thresholds)
+    return {**found, "told": f"{found['told']}{sampled}"}
 
 
 def _classes(outputs: np.ndarray, truth: np.ndarray, names: list[str], thresholds: tuple[float, ...]) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def _classes(outputs: np.ndarray, truth: np.ndarray, names: list[str], threshold
     }
 
 
-def _calibration(bins: list[Any], error: float) -> dict[str, Any]:
+def _calibration(bins: list[Any], error: float, labels: bool = False) -> dict[str, Any]:
     total = sum(b.count for b in bins)
     sure = sum(b.count * b.confidence for b in bins) / total
     right = sum(b.count * b.right for b in bins) / total
@@ -81,9 +84,13 @@ def _calibration(bins: list[Any], error: float) -> dict[str, Any]:
         if sure < right - 0.01
         else "about as sure as it is right"
     )
-    means = f"mean confidence {sure:.3f}, right {right:.3f}"
+    means = (
+        f"mean probability {sure:.3f}, there {right:.3f}"
+        if labels
+        else f"mean confidence {sure:.3f}, right {right:.3f}"
+    )
     told = f"Expected calibration error {error:.3f} over {len(bins)} bins: {means}; {lean}."
-    return {"svg": pictures.reliability_curve(bins, f"Reliability curve. {told}"), "told": told}
+    return {"svg": pictures.reliability_curve(bins, labels, f"Reliability curve. {told}"), "told": told}
 
 
 def _multilabel(
@@ -100,7 +107,7 @@ def _multilabel(
             }
             for row in labels
         ],
-        "calibration": _calibration(bins, error),
+        "calibration": _calibration(bins, error, labels=True),
     }
 
 
@@ -146,7 +153,8 @@ def examples(facts: Facts, kind: str) -> list[dict[str, Any]]:
                 ],
                 "target": _words(row.get("target")),
                 "predicted": _words(row.get("predicted")),
-                "sure": f"{percent(chance)} sure"
+                "said": "predicted" if facts.task == "regression" else "taken for",
+                "sure": f"{percent(chance)} sure{_of(row)}"
                 if chance is not None
                 else f"off by {number(off)}"
                 if off is not None
@@ -154,6 +162,11 @@ def examples(facts: Facts, kind: str) -> list[dict[str, Any]]:
             }
         )
     return cards
+
+
+def _of(row: dict[str, Any]) -> str:
+    """The label that a probability is of, where there are several."""
+    return f" of {text(row['label'])}" if row.get("label") else ""
 
 
 def _words(value: object) -> str:

@@ -198,9 +198,10 @@ def _cut(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def reliability_curve(bins: Sequence[Bin], title: str) -> Markup:
+def reliability_curve(bins: Sequence[Bin], labels: bool, title: str) -> Markup:
     """Share that was right against what the network was sure of; the bars below count the predictions."""
-    chart = Chart((0.0, 1.0), (0.0, 1.0), "confidence", "share that was right", height=260)
+    names = ("probability of a label", "share that has it") if labels else ("confidence", "share that was right")
+    chart = Chart((0.0, 1.0), (0.0, 1.0), *names, height=260)
     top = max(b.count for b in bins)
     for b in bins:
         height = 40 * b.count / top

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 Point = tuple[float, float]
+LEAST = 1e-100
+"""What is nearer to 0 is drawn as 0."""
 
 
 def tag(name: str, content: object = "", **attributes: object) -> Markup:
@@ -76,7 +78,7 @@ class Scale:
         step = round_up((self.high - self.low) / most)
         start = math.ceil(self.low / step - 1e-9)
         count = int((self.high - start * step) / step + 1e-9)
-        return [round((start + i) * step, 12) for i in range(count + 1)]
+        return [float(f"{(start + i) * step:.12g}") for i in range(count + 1)]
 
 
 def round_up(width: float) -> float:
@@ -87,13 +89,14 @@ def round_up(width: float) -> float:
 
 def spread(values: Sequence[float], log: bool = False, zero: bool = False) -> tuple[float, float]:
     """The range of an axis that shows all values with a little room."""
-    shown = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
+    shown = [value if abs(value) > LEAST else 0.0 for value in values if math.isfinite(value)]
+    shown = [value for value in shown if value > 0 or not log] or [1.0]
     low, high = min(shown), max(shown)
     if log:
         return (low / 1.25, high * 1.25) if high / low < 1e12 else (high / 1e12, high)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    room = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+    room = max(0.06 * (high - low), 1e-6 * max(-low, high)) if high > low else 0.1 * abs(high) or 1.0
     return (low if zero and low == 0 else low - room), high + room
 
 
