@@ -102,14 +102,15 @@ def _leave(run: RunDir, form: str, note: Callable[[str], None]) -> None:
 
 
 def _leave_report(run: RunDir, note: Callable[[str], None]) -> None:
-    from autorecipe.outputs.report import write_report
+    from autorecipe.outputs.report import attach_figures, write_report
 
-    try:
-        write_report(run)
-    except OSError:
-        raise
-    except Exception as error:  # a page that cannot be drawn is no reason to lose the command's exit code
-        note(f"report.html was not written: {type(error).__name__}: {error}")
+    for what, write in (("report.html", write_report), ("the studies' figures", attach_figures)):
+        try:
+            write(run)
+        except OSError:
+            raise
+        except Exception as error:  # what cannot be drawn is no reason to lose the command's exit code
+            note(f"{what} could not be made: {type(error).__name__}: {error}")
 
 
 def _account(run: RunDir, seconds: float) -> None:

@@ -361,6 +361,7 @@ def test_only_what_the_recipe_uses_is_in_it(replayed):
         assert word not in text, word
 
 
+@pytest.mark.slow
 def test_other_data_and_missing_files_are_told_in_a_sentence(replayed, tmp_path):
     script = write_script(replayed("iris"))
     for words, said in (((), "name the data set"), (("wine",), "type python train.py iris")):

@@ -23,6 +23,7 @@ from autorecipe.training.loop import Diverged, OutOfMemory
 SMALL = {"budget": "100epochs", "max_width": 128, "max_depth": 3}
 FILES = {
     "settings.json",
+    "checksums.json",
     "summary.json",
     "decisions.json",
     "recipe.yaml",
@@ -48,6 +49,7 @@ SUMMARY = {
     "direction",
     "scores",
     "score_interval",
+    "identity",
     "confirm_kind",
     "metrics",
     "baselines",

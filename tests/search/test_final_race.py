@@ -69,7 +69,7 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0):
     splits = SimpleNamespace(held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)))
     place = SimpleNamespace(
         run=run,
-        budget=SimpleNamespace(timed=True),
+        budget=SimpleNamespace(timed=True, seconds=30.0),
         clock=SimpleNamespace(left=lambda: left),
         state=SimpleNamespace(plan={"trial": 0.5}),
         dataset=SimpleNamespace(info=info, targets=SimpleNamespace(numpy=lambda: truth), splits=splits),

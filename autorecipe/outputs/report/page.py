@@ -50,11 +50,16 @@ def _template() -> "Template":
     return environment.get_template("report.html.j2")
 
 
+def stylesheet() -> Markup:
+    """The page's styles, which its figures need as well."""
+    return Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+
+
 def sections(facts: Facts) -> dict[str, Any]:
     """What the template shows."""
     path = first.path(facts)
     return {
-        "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "css": stylesheet(),
         "version": __version__,
         "name": facts.name,
         "run": facts.run.name,
