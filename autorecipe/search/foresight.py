@@ -23,6 +23,8 @@ UNIT = 10_000.0
 """Examples seen that are one unit of compute."""
 LEVEL = 0.8
 """Of the intervals."""
+FASTEST = 4.0
+"""No error is taken to fall by a higher power of compute."""
 CELLS, REACH = 51, 3.5
 """Cells of the grid in each direction, and how many standard deviations it reaches."""
 
@@ -86,12 +88,12 @@ class Posterior:
 
     @cached_property
     def _curves(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.exp(self.log_rate), special.expit(self.logit_floor)
+        return np.minimum(np.exp(self.log_rate), FASTEST), special.expit(self.logit_floor)
 
     def decline(self, compute: float) -> np.ndarray:
         """Log odds at a compute over those at one unit, in each cell [N]."""
         rate, floor = self._curves
-        return np.asarray(np.log(floor + (1 - floor) * compute**-rate))
+        return np.asarray(np.logaddexp(np.log(floor), np.log1p(-floor) - rate * np.log(compute)))
 
     def forecast(self, compute: float, gain: float = 0.0, spread: float = 0.0) -> Forecast:
         """The error of one more run.
