@@ -404,3 +404,14 @@ def load_recipe(path: Path | str) -> Recipe:
         InputError: the file cannot be read or holds no valid recipe.
     """
     return load_yaml(read_file(path, "the recipe"), source=str(path))
+
+
+def describe(section: NetworkSection) -> str:
+    """A network in a few words: `resnet 16-32-64`, `mlp 64-64-64 piecewise`, `mlp 64-64-64 periodic 0.3`."""
+    body = "-".join(f"{b.width}{f'k{b.kernel}' if b.kernel != 3 else ''}" for b in section.blocks)
+    words = [section.family, body or (str(section.width) if section.width else "")]
+    if section.embedding != "none":
+        words.append(section.embedding)
+    if section.embedding == "periodic":
+        words.append(f"{section.embedding_scale:g}")
+    return " ".join(word for word in words if word)

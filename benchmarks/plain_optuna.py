@@ -36,11 +36,10 @@ from torch import nn
 from autorecipe.clock import Clock, parse_budget, start_clock
 from autorecipe.data import Dataset, ReadOptions, load_dataset
 from autorecipe.networks import family, num_params
-from autorecipe.recipe import Block, NetworkSection, Recipe, replace, to_dict
+from autorecipe.recipe import Block, NetworkSection, Recipe, describe, replace, to_dict
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json
 from autorecipe.search.space import data_fields
-from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import DeviceData, direction, gain, predict, score
 from autorecipe.training.hardware import Hardware, Numerics, find_hardware, time_numerics
 from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train

@@ -98,12 +98,10 @@ def _network(run: RunDir, digest: str) -> str:
     """The network of a recipe in a few words, or nothing if it is not on record."""
     for path in (run.recipe_of(digest), run.recipe):
         with contextlib.suppress(InputError):
-            from autorecipe.recipe import load_recipe
+            from autorecipe.recipe import describe, load_recipe
 
             recipe = load_recipe(path)
             if recipe.digest == digest:
-                from autorecipe.search.workbench import describe
-
                 return describe(recipe.network)
     return ""
 

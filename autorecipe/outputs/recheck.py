@@ -25,7 +25,7 @@ from autorecipe.outputs.claims import (
     standing,
 )
 from autorecipe.outputs.costs import seconds_alone, seconds_of, shape_of, shapes_of, together
-from autorecipe.recipe import Recipe, load_recipe, replace
+from autorecipe.recipe import Recipe, describe, load_recipe, replace
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir
 from autorecipe.search import decide
@@ -33,7 +33,7 @@ from autorecipe.search.decide import Evidence, mean_variance
 from autorecipe.search.evidence import Measured, Pair, judge
 from autorecipe.search.ledger import evidence_of
 from autorecipe.search.trials import run_recipe, seed_runs
-from autorecipe.search.workbench import Workbench, describe, held_up, use_shape
+from autorecipe.search.workbench import Workbench, held_up, use_shape
 from autorecipe.training.gains import example_gains
 from autorecipe.training.stack import NotStackable
 

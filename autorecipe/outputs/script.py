@@ -12,11 +12,10 @@ from autorecipe.data.sources import bundled_of
 from autorecipe.errors import InputError
 from autorecipe.networks.layers import TargetLink
 from autorecipe.predictor import Result
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import read_mapping, write_text
 from autorecipe.search.polish import num_views
-from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import CHANCES, USUAL
 from autorecipe.training.metrics import OURS
 

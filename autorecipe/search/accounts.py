@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from autorecipe.networks import build, num_params
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json
 from autorecipe.search import decide
 from autorecipe.search.trials import models_of_seeds
 from autorecipe.search.tried import recorded_score
-from autorecipe.search.workbench import Workbench, describe, params_of, shape_path
+from autorecipe.search.workbench import Workbench, params_of, shape_path
 from autorecipe.training.checkpoint import load_weights
 from autorecipe.training.evaluate import predict, score
 

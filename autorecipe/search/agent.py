@@ -13,7 +13,7 @@ from typing import Any
 
 from autorecipe.clock import Budget, Clock, parse_budget
 from autorecipe.errors import InputError, Stopped
-from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
+from autorecipe.recipe import Recipe, describe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_json, read_mapping, write_json, writing
 from autorecipe.search import baselines as base
@@ -51,17 +51,7 @@ from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, Stage, diagnose, following
 from autorecipe.search.summary import score_saved
 from autorecipe.search.tried import recorded_result
-from autorecipe.search.workbench import (
-    Shape,
-    State,
-    Workbench,
-    describe,
-    epochs_of,
-    measure_shape,
-    phase,
-    steps_for,
-    with_shape,
-)
+from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, measure_shape, phase, steps_for, with_shape
 
 SHORTEST = 5.0
 """Seconds without which nothing but the final training is done."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import Measured, measure_evidence
@@ -18,7 +18,7 @@ from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.space import few_valued
 from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
-from autorecipe.search.workbench import Workbench, describe, epochs_of, measure_shape, params_of
+from autorecipe.search.workbench import Workbench, epochs_of, measure_shape, params_of
 from autorecipe.training.cohort_size import alone_to_group
 
 SEARCH_NOISE = 0.05

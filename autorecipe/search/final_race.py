@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from autorecipe.recipe import Recipe, from_dict
+from autorecipe.recipe import Recipe, describe, from_dict
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
@@ -22,7 +22,7 @@ from autorecipe.search.evidence import Measured, judge
 from autorecipe.search.ledger import Progress, evidence_of
 from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, steps_for, use_shape
+from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, steps_for, use_shape
 
 RACE = "race.json"
 DOUBTFUL = (0.2, decide.CLAIM)

@@ -9,7 +9,7 @@ import torch
 from autorecipe.data.metrics import gain
 from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
-from autorecipe.recipe import Recipe, dump_yaml, load_recipe, replace
+from autorecipe.recipe import Recipe, describe, dump_yaml, load_recipe, replace
 from autorecipe.rundir import write_text
 from autorecipe.search import planner
 from autorecipe.search.accounts import seconds_for_fresh
@@ -17,7 +17,7 @@ from autorecipe.search.length import counts_steps
 from autorecipe.search.outlook import forget_foresight, tell_foresight
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
-from autorecipe.search.workbench import Shape, Workbench, at_once_in, describe, epochs_of, held_up, use_shape
+from autorecipe.search.workbench import Shape, Workbench, at_once_in, epochs_of, held_up, use_shape
 from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score

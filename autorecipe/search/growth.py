@@ -5,22 +5,14 @@ from dataclasses import replace as replace_record
 from typing import Any
 
 from autorecipe.networks import family
-from autorecipe.recipe import Block, Recipe, get, replace
+from autorecipe.recipe import Block, Recipe, describe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.points import NETWORK, SEEDS, Alternative, Question
 from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.trials import parts_of
-from autorecipe.search.workbench import (
-    LEAST_STEPS,
-    Workbench,
-    carried_lr,
-    describe,
-    measure_shape,
-    params_of,
-    steps_for,
-)
+from autorecipe.search.workbench import LEAST_STEPS, Workbench, carried_lr, measure_shape, params_of, steps_for
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import OutOfMemory
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from autorecipe.data.metrics import gain
 from autorecipe.errors import InputError
-from autorecipe.recipe import Recipe, from_dict, to_dict
+from autorecipe.recipe import Recipe, describe, from_dict, to_dict
 from autorecipe.results import Decision, TrainResult
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search import decide, studies
 from autorecipe.search.answer import Answer, sentence
 from autorecipe.search.points import Question
 from autorecipe.search.tried import recorded_result
-from autorecipe.search.workbench import Workbench, describe
+from autorecipe.search.workbench import Workbench
 
 
 @dataclass

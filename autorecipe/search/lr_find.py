@@ -7,10 +7,9 @@ import torch
 
 from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.errors import InputError
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 from autorecipe.results import LRRange
 from autorecipe.search.space import load_space, starting_recipe
-from autorecipe.search.workbench import describe
 from autorecipe.training.evaluate import on_device
 from autorecipe.training.hardware import find_hardware
 from autorecipe.training.lr_race import RACE_SEEDS, RACERS

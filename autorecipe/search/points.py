@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from autorecipe.recipe import NetworkSection, Recipe, get, replace
+from autorecipe.recipe import NetworkSection, Recipe, describe, get, replace
 from autorecipe.search.parameters import Parameter
 from autorecipe.search.space import LR_FACTOR, StageSpace, varied
-from autorecipe.search.workbench import Shape, Workbench, carried_lr, describe, measure_shape, steps_for, with_shape
+from autorecipe.search.workbench import Shape, Workbench, carried_lr, measure_shape, steps_for, with_shape
 
 NETWORK = "network"
 """The parameter that chooses between networks, where a question has several."""

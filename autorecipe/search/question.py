@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from autorecipe.data.metrics import direction, gain
-from autorecipe.recipe import Recipe, dump_yaml, load_recipe
+from autorecipe.recipe import Recipe, describe, dump_yaml, load_recipe
 from autorecipe.results import TrainResult
 from autorecipe.rundir import write_text
 from autorecipe.search import studies
@@ -31,7 +31,7 @@ from autorecipe.search.tried import (
     remember,
     result_of,
 )
-from autorecipe.search.workbench import Shape, Workbench, describe, epochs_of, measure_shape, use_shape
+from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, use_shape
 from autorecipe.training.checkpoint import save_weights
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group

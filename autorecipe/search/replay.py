@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autorecipe.clock import Budget, Clock
 from autorecipe.errors import InputError
-from autorecipe.recipe import Recipe, dump_yaml, replace, to_dict
+from autorecipe.recipe import Recipe, describe, dump_yaml, replace, to_dict
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, write_json, write_text, writing
 from autorecipe.search.ledger import save_decisions
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
@@ -12,7 +12,7 @@ from autorecipe.search.settings import Settings
 from autorecipe.search.space import load_space
 from autorecipe.search.summary import keeps_confirm, score_saved
 from autorecipe.search.trials import run_recipe
-from autorecipe.search.workbench import State, describe, params_of, phase
+from autorecipe.search.workbench import State, params_of, phase
 from autorecipe.training.checkpoint import save_weights
 from autorecipe.training.stack import NotStackable
 

@@ -11,7 +11,7 @@ import torch
 from autorecipe import __version__
 from autorecipe.data.metrics import direction
 from autorecipe.networks import build_final, num_params
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, smaller_runner_up
@@ -27,7 +27,7 @@ from autorecipe.search.score_interval import (
     spread_between_seeds,
 )
 from autorecipe.search.tested import keep_tested, save_test_sample
-from autorecipe.search.workbench import Workbench, describe, phase, shape_path
+from autorecipe.search.workbench import Workbench, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
 

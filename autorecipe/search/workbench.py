@@ -19,7 +19,7 @@ from autorecipe.clock import Budget, Clock
 from autorecipe.data import Dataset
 from autorecipe.errors import InputError
 from autorecipe.networks import build, num_params
-from autorecipe.recipe import NetworkSection, Recipe, from_dict, replace, to_dict
+from autorecipe.recipe import NetworkSection, Recipe, describe, from_dict, replace, to_dict
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
@@ -442,14 +442,3 @@ def steps_for(bench: Workbench, recipe: Recipe, shape: Shape, units: float) -> i
 def epochs_of(bench: Workbench, recipe: Recipe) -> float:
     """Epochs of train that a recipe's steps make."""
     return recipe.training.steps * recipe.training.batch_size / max(1, len(bench.dataset.splits.train))
-
-
-def describe(section: NetworkSection) -> str:
-    """A network in a few words: `resnet 16-32-64`, `mlp 64-64-64 piecewise`, `mlp 64-64-64 periodic 0.3`."""
-    body = "-".join(f"{b.width}{f'k{b.kernel}' if b.kernel != 3 else ''}" for b in section.blocks)
-    words = [section.family, body or (str(section.width) if section.width else "")]
-    if section.embedding != "none":
-        words.append(section.embedding)
-    if section.embedding == "periodic":
-        words.append(f"{section.embedding_scale:g}")
-    return " ".join(word for word in words if word)

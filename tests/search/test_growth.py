@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autorecipe.clock import parse_budget
 from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import family
-from autorecipe.recipe import Recipe, load_recipe, replace
+from autorecipe.recipe import Recipe, describe, load_recipe, replace
 from autorecipe.rundir import read_json
 from autorecipe.search import answer, growth
 from autorecipe.search.answer import SEARCH_NOISE, _search_noise
@@ -22,7 +22,7 @@ from autorecipe.search.prepare import first_recipe
 from autorecipe.search.settings import Settings
 from autorecipe.search.space import few_valued, load_space, shipped_path
 from autorecipe.search.stages import STAGES
-from autorecipe.search.workbench import carried_lr, describe
+from autorecipe.search.workbench import carried_lr
 
 
 def cost(trials, known, seeds, growth):

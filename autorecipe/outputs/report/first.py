@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from autorecipe.outputs.report import pictures
 from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, text
-from autorecipe.outputs.report.recipe_lines import change_words, network_words, recipe_lines
+from autorecipe.outputs.report.recipe_lines import change_words, recipe_lines
 from autorecipe.outputs.report.svg import round_up
 from autorecipe.outputs.wording import count, number, percent, seconds
-from autorecipe.recipe import Recipe
+from autorecipe.recipe import Recipe, describe
 
 SPLITS = {"test": "test", "confirm": "held-out examples (confirm)", "search": "val, where it won (optimistic)"}
 KINDS = (
@@ -149,7 +149,7 @@ def recipe(facts: Facts) -> list[tuple[str, str]]:
 def shown(facts: Facts, digest: object) -> str:
     """The network of a recipe in a few words, or its digest."""
     found = facts.recipe_of(digest)
-    return network_words(found.network) if found else text(digest)
+    return describe(found.network) if found else text(digest)
 
 
 def path(facts: Facts) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _end(facts: Facts) -> str:
     test = real(scores.get("test"))
     reached = f": {facts.metric} {number(test)} on test" if test is not None else ""
     if part.train_on == "train":
-        return f"The best model of the search is kept: {network_words(facts.recipe.network)}{reached}."
-    return f"Final training of {network_words(facts.recipe.network)} on {_joined(facts.recipe)}{took}{reached}."
+        return f"The best model of the search is kept: {describe(facts.recipe.network)}{reached}."
+    return f"Final training of {describe(facts.recipe.network)} on {_joined(facts.recipe)}{took}{reached}."
 
 
 def _joined(found: Recipe) -> str:

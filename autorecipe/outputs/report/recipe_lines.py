@@ -1,7 +1,7 @@
 """A recipe in about ten lines that a person would write."""
 
 from autorecipe.outputs.wording import count, percent
-from autorecipe.recipe import NetworkSection, Recipe, difference
+from autorecipe.recipe import Recipe, describe, difference
 
 FAMILIES = {"resnet": "residual network", "mlp": "perceptron", "linear": "linear model"}
 DECAYS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum"}
@@ -26,17 +26,6 @@ FIELDS = {
     "regularization.averaging": "weight averaging",
 }
 """What a question may change beside the network, in words."""
-
-
-def network_words(section: NetworkSection) -> str:
-    """A network in a few words: `resnet 16-32-64`, as the log has it."""
-    body = "-".join(f"{b.width}{f'k{b.kernel}' if b.kernel != 3 else ''}" for b in section.blocks)
-    words = [section.family, body or (str(section.width) if section.width else "")]
-    if section.embedding != "none":
-        words.append(section.embedding)
-    if section.embedding == "periodic":
-        words.append(f"{section.embedding_scale:g}")
-    return " ".join(word for word in words if word)
 
 
 def recipe_lines(recipe: Recipe, num_params: float | None, num_train: float | None) -> list[tuple[str, str]]:
@@ -180,7 +169,7 @@ def change_words(old: Recipe | None, new: Recipe | None) -> list[str]:
     """What a question changed, a line each: the network in a few words, and every setting that may be asked about."""
     if old is None or new is None:
         return []
-    before, after = network_words(old.network), network_words(new.network)
+    before, after = describe(old.network), describe(new.network)
     found = [f"network {before} → {after}"] if before != after else []
     for name, (was, now) in difference(old, new).items():
         if name in FIELDS:
