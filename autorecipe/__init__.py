@@ -81,6 +81,7 @@ def search(
     from autorecipe.data.metrics import own_metric
     from autorecipe.outputs.leave import with_outputs
     from autorecipe.predictor import Result
+    from autorecipe.rundir import RunDir
     from autorecipe.search.agent import run_search
     from autorecipe.search.settings import Settings, checked_settings
 
@@ -100,17 +101,12 @@ def search(
                 **settings,
             },
         )
-        run = with_outputs(
-            lambda told: run_search(
-                chosen,
-                None if out is None else Path(out),
-                clock,
-                source=None if known else data,
-                say=told,
-                stop=_go_on,
-            ),
-            say or _silent,
-        )
+
+        def job(told: Callable[..., None]) -> RunDir:
+            place = None if out is None else Path(out)
+            return run_search(chosen, place, clock, source=None if known else data, say=told, stop=_go_on)
+
+        run = with_outputs(job, say or _silent) if chosen.outputs else job(say or _silent)
     return Result(run)
 
 

@@ -67,7 +67,7 @@ class _AutoRecipe(BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if not isinstance(seed, numbers.Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
-        settings = dict(self.settings or {})
+        settings = {"outputs": self.runs is not None, **(self.settings or {})}
         wrong = sorted(set(settings) & set(_OWN))
         if wrong:
             raise InputError(f"settings has '{wrong[0]}', which {_OWN[wrong[0]]}; leave it out of settings")

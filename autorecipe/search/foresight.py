@@ -25,7 +25,7 @@ LEVEL = 0.8
 """Of the intervals."""
 FASTEST = 4.0
 """No error is taken to fall by a higher power of compute."""
-CELLS, REACH = 51, 3.5
+CELLS, REACH = 121, 3.5
 """Cells of the grid in each direction, and how many standard deviations it reaches."""
 
 Normal = tuple[float, float]

@@ -54,6 +54,8 @@ class Settings:
     """Check the training loop first; without, a search of a few steps is not mostly checks."""
     baselines: bool = True
     """Fit baselines in a process beside the search."""
+    outputs: bool = True
+    """Leave `train.py`, `report.html` and `model.onnx` beside the model."""
 
 
 def checked_settings(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
