@@ -457,7 +457,7 @@ def damaged(made: Made) -> list[Case]:
         ("verify-settings", "settings.json: noise", "verify run", "settings.json", both(table, damage("settings.json", noise(300)))),
         ("verify-data-gone", "the data is gone", "verify run", "--data", both(table, lambda at: (at / "data.csv").unlink())),
         ("verify-data-missing", "data that is not there", "verify run --data new.csv", "new.csv", table),
-        ("verify-data-other", "data without the target", "verify run --data new.csv", "label", both(table, put("new.csv", csv_text(["a", "b"], [["1", "2"]] * 9)))),
+        ("verify-data-other", "data without the target", "verify run --data new.csv --budget 1epochs", "label", both(table, put("new.csv", csv_text(["a", "b"], [["1", "2"]] * 9)))),
         ("verify-arrays", "a run of arrays from Python", "verify run", "data=(X, y)", both(table, of_arrays)),
         ("compare-missing", "a run that is not there", "compare run runs/none", "runs/none", table),
         ("compare-no-run", "a folder that is no run", "compare run photos", "photos", both(table, good_photos)),
