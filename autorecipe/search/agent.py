@@ -326,6 +326,7 @@ def _diagnosis(bench: Workbench, progress: Progress, plan: planner.Plan) -> tupl
     epochs = epochs_of(bench, recipe)
     return diagnose(
         progress.result,
+        bench.dataset.info.metric,
         error if bench.dataset.info.task != "regression" else 1.0,
         len(bench.dataset.splits.val),
         epochs,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from autorecipe.data.metrics import gain
 from autorecipe.results import TrainResult
 
 UNDERFITTING = "underfitting"
@@ -112,19 +113,26 @@ def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, T
 
 
 def diagnose(
-    result: TrainResult, error: float, num_scored: int, epochs: float, finish_epochs: float, diverged: float = 0.0
+    result: TrainResult,
+    metric: str,
+    error: float,
+    num_scored: int,
+    epochs: float,
+    finish_epochs: float,
+    diverged: float = 0.0,
 ) -> tuple[str, str]:
     """What the curves of the incumbent say, with the reason.
 
     Args:
         result: the incumbent's training run, with losses on training and on held-out examples.
+        metric: the metric's name.
         error: its error in the metric, 0 to 1 for accuracies.
         num_scored: held-out examples.
         epochs: of the run.
         finish_epochs: what the finish will have.
         diverged: share of the last question's trials that diverged.
     """
-    losses = [p.loss for p in result.curve if p.loss is not None]
+    lowest = min((p for p in result.curve if p.loss is not None), key=lambda p: p.loss or 0.0, default=None)
     training = [p.train_loss for p in result.curve]
     if result.state == "diverged":
         return UNSTABLE, result.reason
@@ -133,14 +141,16 @@ def diagnose(
     later = training[len(training) // 3 :]
     if len(later) > 2 and max(later) > 1.5 * max(training[0], 1e-9):
         return UNSTABLE, f"the training loss rose from {training[0]:.3g} to {max(later):.3g}"
-    if result.loss is None or result.train_loss is None or not losses:
+    if result.loss is None or result.train_loss is None or lowest is None or lowest.loss is None:
         return FITTING, "no curve to judge by"
     if num_scored * error < 2:
         return NOISE_FLOOR, f"fewer than 2 of {num_scored} held-out examples are wrong"
     gap = result.loss - result.train_loss
-    if result.loss > 1.1 * min(losses) and result.train_loss < 0.5 * result.loss:
+    # A network that only becomes too sure of itself has a rising loss and a metric that still improves.
+    improved = result.score is not None and lowest.score is not None and gain(metric, result.score, lowest.score) > 0
+    if result.loss > 1.1 * lowest.loss and result.train_loss < 0.5 * result.loss and not improved:
         return OVERFITTING, (
-            f"the held-out loss rose from {min(losses):.3g} to {result.loss:.3g}, "
+            f"the held-out loss rose from {lowest.loss:.3g} to {result.loss:.3g}, "
             f"while the training loss fell to {result.train_loss:.3g}"
         )
     if gap < 0.1 * result.loss and finish_epochs < FEW_EPOCHS:

@@ -103,15 +103,31 @@ FALLING = result([2.0, 1.2, 0.8, 0.5], [2.0, 1.3, 1.0, 0.9])
     ids=["falling", "diverged", "rising", "few errors", "held-out rises", "both high", "no curve"],
 )
 def test_each_word_from_its_curve(found, error, word):
-    assert diagnose(found, error, 100, 5.0, 10.0)[0] == word
-    assert diagnose(found, error, 100, 5.0, 10.0)[1]
+    assert diagnose(found, "accuracy", error, 100, 5.0, 10.0)[0] == word
+    assert diagnose(found, "accuracy", error, 100, 5.0, 10.0)[1]
 
 
 def test_more_epochs_to_come_are_no_underfitting():
     found = result([2.0, 1.9, 1.8, 1.75], [2.0, 1.9, 1.82, 1.78])
-    assert diagnose(found, 0.5, 100, 1.0, 100.0)[0] == FITTING
+    assert diagnose(found, "accuracy", 0.5, 100, 1.0, 100.0)[0] == FITTING
 
 
 def test_a_held_out_loss_that_rises_with_the_training_loss_is_no_overfitting():
     found = result([1.0, 0.8, 0.8, 0.8], [1.0, 0.8, 0.9, 0.95])
-    assert diagnose(found, 0.5, 100, 1.0, 100.0)[0] == FITTING
+    assert diagnose(found, "accuracy", 0.5, 100, 1.0, 100.0)[0] == FITTING
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "word"),
+    [
+        ("accuracy", 0.6, FITTING),
+        ("accuracy", 0.5, OVERFITTING),
+        ("accuracy", 0.4, OVERFITTING),
+        ("rmse", 0.4, FITTING),
+        ("rmse", 0.6, OVERFITTING),
+    ],
+)
+def test_a_held_out_loss_that_rises_while_the_metric_improves_is_no_overfitting(metric, score, word):
+    """The scores of the curve are 0.5 each."""
+    found = replace_record(result([1.0, 0.5, 0.1, 0.02], [1.0, 0.6, 0.7, 0.9]), score=score)
+    assert diagnose(found, metric, 0.2, 100, 5.0, 10.0)[0] == word
