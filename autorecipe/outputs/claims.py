@@ -1,15 +1,13 @@
 """What a run claims, and what a new measurement says of a claim: pure statistics."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy import special
-
 from autorecipe.data.metrics import METRICS
 from autorecipe.search import decide
-from autorecipe.search.decide import Estimate, Evidence
+from autorecipe.search.decide import Estimate
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -80,26 +78,6 @@ def standing(claimed: str, found: Estimate, error: float) -> str:
 def follows(verdict: str, adopted: bool, found: Estimate | None, error: float) -> bool:
     """Whether a verdict, and what was carried on, can follow from an estimate, whatever the prior expected."""
     return any((verdict, adopted) == decide.verdict(found, sign, error) for sign in (1.0, -1.0))
-
-
-def retraining_range(
-    metric: str, stated: float, example_variance: float, evidences: Sequence[Evidence]
-) -> tuple[float, float]:
-    """Where the score of the same recipe, trained again with another seed, falls 95 % of the time.
-
-    A prediction interval: the two runs differ by their seeds, whose variance is pooled over the decisions with its
-    prior, and by which of the same scored examples each happens to get right.
-
-    Args:
-        metric: of the score.
-        stated: score of one run.
-        example_variance: variance of the two runs' difference that comes from the scored examples.
-        evidences: of the run's decisions; only those in this metric count.
-    """
-    relative, df = decide.seed_spread([evidence for evidence in evidences if evidence.measure == metric])
-    variance = relative * decide.error_of(metric, stated) ** 2 + example_variance
-    half = float(special.stdtrit(df, (1 + RETRAINED) / 2)) * math.sqrt(variance)
-    return stated - half, stated + half
 
 
 def reaches(metric: str, found: float, interval: tuple[float, float]) -> bool:

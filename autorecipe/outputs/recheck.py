@@ -21,7 +21,6 @@ from autorecipe.outputs.claims import (
     WORSE,
     Claim,
     reaches,
-    retraining_range,
     standing,
 )
 from autorecipe.outputs.costs import seconds_alone, seconds_of, shape_of, shapes_of, together
@@ -29,12 +28,12 @@ from autorecipe.recipe import Recipe, describe, load_recipe, replace
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir
 from autorecipe.search import decide
-from autorecipe.search.decide import Evidence, mean_variance
+from autorecipe.search.decide import Evidence
 from autorecipe.search.evidence import Measured, Pair, judge
 from autorecipe.search.ledger import evidence_of
+from autorecipe.search.score_interval import score_interval
 from autorecipe.search.trials import run_recipe, seed_runs
 from autorecipe.search.workbench import Workbench, held_up, use_shape
-from autorecipe.training.gains import example_gains
 from autorecipe.training.stack import NotStackable
 
 LOOKS = (2, 4, 8)
@@ -307,8 +306,10 @@ def check_retraining(work: Checking, stated: float | None, outputs: np.ndarray |
         verdict = FAILS if found.result.state == "diverged" else UNCHECKED
         return replace_record(blank, verdict=verdict, reason=found.result.reason)
     targets = bench.dataset.targets.numpy()[splits.test]
-    variance = mean_variance(example_gains(info.metric, targets, outputs, found.outputs, info))
-    interval = retraining_range(info.metric, stated, variance, evidences_of(work.decisions, info.metric))
+    evidence = evidences_of(work.decisions, info.metric)
+    spread = score_interval(stated, targets, outputs, info, recipe, work.decisions, evidence, level=RETRAINED)
+    assert spread is not None
+    interval = spread["retraining"]["low"], spread["retraining"]["high"]
     return replace_record(
         blank,
         verdict=HOLDS if reaches(info.metric, found.result.score, interval) else FAILS,

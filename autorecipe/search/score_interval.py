@@ -10,12 +10,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from autorecipe.data.metrics import METRICS
 from autorecipe.errors import InputError
+from autorecipe.recipe import Recipe
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.search import decide
 from autorecipe.search.decide import PRIOR_DF, PRIOR_SEED_SHARE, error_of
@@ -44,6 +46,51 @@ MOST_ROWS = 10_000
 """Examples that the jackknife looks at; the variance is scaled to all."""
 
 Interval = tuple[float, float]
+
+
+def score_interval(
+    value: float,
+    targets: np.ndarray,
+    outputs: np.ndarray,
+    info: DatasetInfo,
+    recipe: Recipe,
+    decisions: Sequence[Decision],
+    evidence: Sequence[decide.Evidence],
+    most_seconds: float = math.inf,
+    level: float = LEVEL,
+) -> dict[str, Any] | None:
+    """Where a test score would lie with the recipe trained again (`level`), and on other examples (90 %).
+
+    Args:
+        value: the score.
+        targets: of the scored examples.
+        outputs: of the model on them, as `evaluate.predict` gives them.
+        info: metric and task.
+        recipe: the final one.
+        decisions: of the run.
+        evidence: theirs.
+        most_seconds: for the other examples.
+        level: of the interval of retrainings.
+
+    Returns:
+        What `summary.json` tells; None if there is no score.
+    """
+    if not math.isfinite(value):
+        return None
+    members = recipe.finish.members
+    prior = prior_share(info.modality, recipe.training.steps)
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
+    other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most_seconds)
+    sampling = 0.0 if other is None else other.variance
+    again = retraining(spread, value, len(targets), info, members, sampling, level)
+    seed_sd = again.pop("seed_sd")
+    return {
+        "level": level,
+        "retraining": again,
+        "sample": None if other is None else {"low": other.low, "high": other.high},
+        "seed_sd": seed_sd,
+        "reason": explain(spread, members),
+    }
 
 
 @dataclass(frozen=True)
@@ -136,7 +183,13 @@ def _power(info: DatasetInfo) -> int:
 
 
 def retraining(
-    spread: Spread, value: float, num_examples: int, info: DatasetInfo, members: int = 1, sampling: float = 0.0
+    spread: Spread,
+    value: float,
+    num_examples: int,
+    info: DatasetInfo,
+    members: int = 1,
+    sampling: float = 0.0,
+    level: float = LEVEL,
 ) -> dict[str, float]:
     """Where the score of the same recipe would lie, trained again with another seed and scored on the same examples.
 
@@ -147,15 +200,16 @@ def retraining(
         info: metric and task.
         members: networks whose predictions are averaged.
         sampling: variance that the choice of examples gives the score; 0: unknown.
+        level: of the interval.
 
     Returns:
-        `low` and `high`, the 90 % prediction interval; and `seed_sd`, the standard deviation of one training's score.
+        `low` and `high`, the prediction interval; and `seed_sd`, the standard deviation of one training's score.
     """
     unit = unit_of(final_error(value, num_examples, info), info)
     of_examples = spread.churn * unit ** _power(info) / max(1, num_examples)
     between = spread.share**2 * unit**2 + max(of_examples, OF_SAMPLING[_kind(info)] * sampling)
     between *= SHARED + (1 - SHARED) / members
-    half = float(special.stdtrit(spread.df, (1 + LEVEL) / 2)) * math.sqrt(between)
+    half = float(special.stdtrit(spread.df, (1 + level) / 2)) * math.sqrt(between)
     low, high = within(info.metric, value, value - half, value + half)
     return {"low": low, "high": high, "seed_sd": math.sqrt(between / 2)}
 

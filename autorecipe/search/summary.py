@@ -5,7 +5,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from autorecipe import __version__
@@ -18,14 +17,7 @@ from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, 
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
 from autorecipe.search.ledger import evidence_of, load_decisions
-from autorecipe.search.score_interval import (
-    LEVEL,
-    another_sample,
-    explain,
-    prior_share,
-    retraining,
-    spread_between_seeds,
-)
+from autorecipe.search.score_interval import score_interval
 from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
@@ -75,7 +67,10 @@ def score_saved(
             test = score(info.metric, targets[splits.test], outputs, info, said)
         fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
-        interval = score_interval(bench, recipe, test, targets[splits.test], outputs)
+        most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
+        known = load_decisions(bench.run)
+        evidence = [found for decision in known for found in evidence_of(decision, info.metric)]
+        interval = score_interval(test, targets[splits.test], outputs, info, recipe, known, evidence, most)
     scores = {"search": search, "confirm": confirm, "test": test}
     accounts = {
         "fresh_seeds": fresh,
@@ -98,35 +93,6 @@ def score_saved(
         metric=info.metric,
         seconds_left=bench.clock.left() if bench.budget.timed else None,
     )
-
-
-def score_interval(
-    bench: Workbench, recipe: Recipe, value: float, targets: np.ndarray, outputs: np.ndarray
-) -> dict[str, Any] | None:
-    """Where the test score would lie with the recipe trained again, and on other examples.
-
-    Returns:
-        None if there is no score.
-    """
-    if not math.isfinite(value):
-        return None
-    info, members = bench.dataset.info, recipe.finish.members
-    decisions = load_decisions(bench.run)
-    evidence = [found for decision in decisions for found in evidence_of(decision, info.metric)]
-    prior = prior_share(info.modality, recipe.training.steps)
-    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
-    most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
-    other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most)
-    sampling = 0.0 if other is None else other.variance
-    again = retraining(spread, value, len(targets), info, members, sampling)
-    seed_sd = again.pop("seed_sd")
-    return {
-        "level": LEVEL,
-        "retraining": again,
-        "sample": None if other is None else {"low": other.low, "high": other.high},
-        "seed_sd": seed_sd,
-        "reason": explain(spread, members),
-    }
 
 
 def write_summary(

@@ -1,14 +1,9 @@
-import math
-from dataclasses import replace
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
 from autorecipe.data.metrics import METRICS
-from autorecipe.outputs import claims
 from autorecipe.outputs.claims import (
     AS_GOOD,
     BETTER,
@@ -20,12 +15,11 @@ from autorecipe.outputs.claims import (
     duration,
     follows,
     reaches,
-    retraining_range,
     score_tolerance,
     standing,
 )
 from autorecipe.search import decide
-from autorecipe.search.decide import Estimate, Evidence
+from autorecipe.search.decide import Estimate
 
 
 def estimate(effect, error=0.01, df=5):
@@ -65,29 +59,6 @@ def test_a_claim_that_its_estimate_does_not_support_does_not_follow():
     assert not follows(decide.REJECTED, False, estimate(0.1), 0.3)
     assert not follows(decide.ADOPTED, True, None, 0.3)
     assert follows(decide.ADOPTED_ON_PRIOR, True, None, 0.3)
-
-
-def test_retrainings_fall_into_the_range_as_often_as_it_says():
-    """Seeds that vary by exactly the prior's share, and nothing else measured."""
-    random, error = np.random.default_rng(0), 0.1
-    sd = decide.PRIOR_SEED_SHARE * error / math.sqrt(2)
-    one, other = 1 - error + sd * random.normal(size=(2, 4000))
-    inside = []
-    for stated, again in zip(one, other, strict=True):
-        low, high = retraining_range("accuracy", float(stated), 0.0, ())
-        inside.append(low <= again <= high)
-    assert np.mean(inside) >= claims.RETRAINED - 0.01
-
-
-@given(st.floats(0.01, 0.99), st.floats(0, 1e-3), st.lists(st.floats(-0.05, 0.05), max_size=4))
-def test_the_range_holds_the_stated_score_and_grows_with_the_noise(stated, variance, more):
-    quiet = retraining_range("accuracy", stated, variance, ())
-    assert quiet[0] < stated < quiet[1]
-    assert retraining_range("accuracy", stated, 4 * variance + 1e-6, ())[0] < quiet[0]
-    wild = Evidence((0.5, -0.5, *more), 0.0, 0.1, measure="accuracy")
-    alone = retraining_range("accuracy", stated, 0.0, ())
-    assert retraining_range("accuracy", stated, 0.0, [wild])[1] > alone[1]
-    assert retraining_range("accuracy", stated, 0.0, [replace(wild, measure="rmse")]) == alone
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "rmse"])

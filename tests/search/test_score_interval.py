@@ -91,6 +91,13 @@ def test_more_test_examples_never_widen(spread, value, count):
     assert many["seed_sd"] <= few["seed_sd"]
 
 
+@given(SPREADS, st.floats(0.6, 0.9), st.floats(0.5, 0.98))
+def test_a_higher_level_is_wider(spread, value, level):
+    low, high = (retraining(spread, value, 500, info_of("accuracy"), level=at) for at in (level, level + 0.01))
+    assert high["low"] <= low["low"] <= value <= low["high"] <= high["high"]
+    assert high["seed_sd"] == low["seed_sd"]
+
+
 def test_a_perfect_score_is_not_said_to_be_certain():
     found = retraining(Spread(), 1.0, 30, info_of("accuracy"))
     assert found["low"] < 1 - 1 / 60
