@@ -248,6 +248,7 @@ def curve_of(
     """The curve of rows of rising length, up to where longer is worse."""
     info = dataset.info
     constant = error_of_constant(info, dataset.targets.numpy()[dataset.splits.train])
+    assert constant is not None
 
     def odds(row: dict[str, Any], value: float) -> float:
         return point_of(info, constant, value, row["scored"], row["seen"]).log_odds

@@ -1,5 +1,6 @@
 """Honesty accounts: the search's scores beside those of fresh seeds and of test, the receipt, the smaller runner-up."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json
 from autorecipe.search import decide
+from autorecipe.search.score_interval import final_error
 from autorecipe.search.trials import models_of_seeds
 from autorecipe.search.tried import recorded_score
 from autorecipe.search.workbench import Workbench, params_of, shape_path
@@ -148,15 +150,18 @@ def foretold(bench: Workbench, final: Recipe, came: float | None) -> dict[str, A
     Returns:
         None where nothing was foretold, or the model is none of the final training.
     """
-    if came is None or not bench.run.foresight.exists() or final.training.train_on == "train":
+    if came is None or not math.isfinite(came) or final.training.train_on == "train":
+        return None
+    if not bench.run.foresight.exists():
         return None
     told = read_json(bench.run.foresight)
     low, high = told["interval"]
+    info = bench.dataset.info
     return {
         "predicted": told["predicted"],
         "interval": [low, high],
         "came": came,
-        "error_share": abs(told["predicted"] - came) / decide.error_of(bench.dataset.info.metric, came),
+        "error_share": abs(told["predicted"] - came) / final_error(came, len(bench.dataset.splits.test), info),
         "covered": low <= came <= high,
         "basis": told["basis"],
     }

@@ -14,7 +14,11 @@ RESULTS = (
     "recipes/*.yaml",
     "artifacts/checks.json",
     "artifacts/audit.json",
+    "artifacts/foresight.json",
+    "artifacts/race.json",
+    "artifacts/examples.json",
     "artifacts/test.safetensors",
+    "artifacts/test_sample.safetensors",
 )
 """What is summed; `settings.json` is not, for `resume --budget` changes it before the run goes on."""
 

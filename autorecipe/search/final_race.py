@@ -33,8 +33,6 @@ SHARE = 0.18
 """Of the finish's time, for both runs, at most."""
 SHORTEST = 30.0
 """Seconds: a shorter finish is not raced for."""
-SEED = 0
-"""The decision seed of both, which says what is held out."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class Raced:
     other: str
     """Digest of the one that it replaced."""
     winner: str
+    seed: int
+    """The decision seed of both, which says what is held out: one more than the decision has looked at."""
     steps: dict[str, int]
     scores: dict[str, float]
     """By digest; empty if a run did not complete."""
@@ -123,19 +123,20 @@ def _race(
     begin = time.monotonic()
     recipes = [of_length(recipe, longer * recipe.training.steps) for recipe in pair]
     runs: list[SeedRun] = []
+    seed = decision.num_seeds
     for recipe, shape in zip(recipes, shapes, strict=True):
         use_shape(bench, shape)
         most = min(2 * recipe.training.steps * shape.step_seconds + 1.0, 1.5 * SHARE * left)
-        run = seed_runs(bench, [(recipe, SEED)], deadline=most)[0]
+        run = seed_runs(bench, [(recipe, seed)], deadline=most)[0]
         if run is None:
             break
         runs.append(run)
         bench.heartbeat()
     _forget(bench, progress.decisions)
     seconds = time.monotonic() - begin
-    if len(runs) < 2:
+    if len(runs) < 2 or not all(math.isfinite(run.score) for run in runs):
         reason = "a run did not complete: the incumbent stays"
-        found = Raced(chosen.digest, other.digest, chosen.digest, {}, {}, seconds, 0.0, 0.5, reason)
+        found = Raced(chosen.digest, other.digest, chosen.digest, seed, {}, {}, seconds, 0.0, 0.5, reason)
     else:
         left -= seconds
         found = _judged(bench, progress, decision, pair, recipes, runs, seconds, left, shapes[0])
@@ -183,7 +184,7 @@ def _judged(
     """
     chosen, other = pair
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
-    trained_on = len(bench.dataset.splits.held_out(SEED)[0])
+    trained_on = len(bench.dataset.splits.held_out(decision.num_seeds)[0])
     measured = judge([(runs[1], runs[0])], targets, info, trained_on, progress.evidence)
     before = [e for e in evidence_of(decision, info.metric) if e.measure == measured.judged_by]
     others = [e for e in progress.evidence if e not in before]
@@ -206,6 +207,7 @@ def _judged(
         chosen.digest,
         other.digest,
         chosen.digest if expected > 0 else other.digest,
+        decision.num_seeds,
         {old.digest: new.training.steps for old, new in zip(pair, recipes, strict=True)},
         {old.digest: run.score for old, run in zip(pair, runs, strict=True)},
         seconds,

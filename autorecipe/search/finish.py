@@ -87,7 +87,8 @@ def run_finish(
     if most_steps is not None:
         most_steps = max(1, round(most_steps * len(rows) / len(splits.train)))
     recipe = thresholds_of_search(bench, recipe)
-    shape = at_once_in(bench, recipe, shape, bench.clock.left())
+    if bench.state.finish_members is None:  # else a part of the run before has asked
+        shape = at_once_in(bench, recipe, shape, bench.clock.left())
     recipe = replace(recipe, {"finish.members": _members(bench, recipe, shape, most_steps)})
     slower = alone_to_group(recipe.finish.members, shape.further_member)
     step_seconds = shape.step_seconds * slower
@@ -121,8 +122,8 @@ def run_finish(
         recipe=recipe.digest,
         resumed=resumed,
     )
-    if not resumed:
-        tell_foresight(bench, winner or recipe, replace(final, {"training.steps": steps}))
+    begun = session.step if limit is not None else 0
+    tell_foresight(bench, winner or recipe, replace(final, {"training.steps": steps + begun}))
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
     race = _thread_race(bench, limit)

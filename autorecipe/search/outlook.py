@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from autorecipe.data.metrics import METRICS
+from autorecipe.errors import InputError
 from autorecipe.recipe import FinishSection, Recipe, ScheduleSection, TrainingSection, replace
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json
@@ -86,11 +87,11 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | 
         What was written; None where nothing was measured, or nobody knows the metric's best value.
     """
     metric = bench.dataset.info.metric
-    rows = measured_rows(bench, incumbent) if METRICS[metric].best is not None else []
-    if not rows:
+    constant = _constant(bench) if METRICS[metric].best is not None else None
+    rows = [row for row in measured_rows(bench, incumbent) if math.isfinite(row["score"])]
+    if constant is None or not rows:
         forget_foresight(bench)
         return None
-    constant = _constant(bench)
     posterior = learn(PRIORS[final.data.modality], [_point(bench, row, constant, final) for row in rows])
     foretell = partial(_foretell, bench, posterior, constant, rows[0]["trained_on"], final)
     seen = final.training.steps * final.training.batch_size
@@ -172,11 +173,12 @@ def _fresh_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
             recipe = bench.run.load_recipe(digest)
             if _alike(recipe) == _alike(incumbent):
                 found[digest] = recipe, scores, decision.num_examples
-    trained_on = len(bench.dataset.splits.held_out(0)[0])
-    return [
-        _row("fresh seeds", recipe, float(np.mean(scores)), examples, trained_on, len(scores))
-        for recipe, scores, examples in found.values()
-    ]
+    splits = bench.dataset.splits
+    rows = []
+    for recipe, scores, examples in found.values():
+        trained_on = round(float(np.mean([len(splits.held_out(seed)[0]) for seed in range(len(scores))])))
+        rows.append(_row("fresh seeds", recipe, float(np.mean(scores)), examples, trained_on, len(scores)))
+    return rows
 
 
 def _race_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
@@ -184,7 +186,7 @@ def _race_rows(bench: Workbench, incumbent: Recipe) -> list[Row]:
     race = raced(bench)
     if race is None or race.winner != incumbent.digest or not race.scores:
         return []
-    train, held_out = bench.dataset.splits.held_out(0)
+    train, held_out = bench.dataset.splits.held_out(race.seed)
     longer = of_length(incumbent, race.steps[race.winner])
     return [_row("the race", longer, race.scores[race.winner], len(held_out), len(train))]
 
@@ -206,8 +208,10 @@ def _basis(rows: Sequence[Row]) -> str:
 # From scores to the curve and back
 
 
-def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float:
+def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float | None:
     """Error of the best constant prediction: the frequencies of classes or labels, or the mean.
+
+    None where the metric says nothing of a constant, as a user's correlation does, or calls it perfect.
 
     Args:
         info: task and metric.
@@ -219,7 +223,11 @@ def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float:
         constant = special.logit(np.clip(targets.mean(0), 1e-4, 1 - 1e-4))
     else:
         constant = np.log(np.maximum(np.bincount(targets, minlength=info.num_outputs), 0.5))
-    return error_of(info.metric, score(info.metric, targets, np.tile(constant, (len(targets), 1)), info))
+    try:
+        value = score(info.metric, targets, np.tile(constant, (len(targets), 1)), info)
+    except InputError:
+        return None
+    return error_of(info.metric, value) if math.isfinite(value) and value != METRICS[info.metric].best else None
 
 
 def point_of(
@@ -249,7 +257,7 @@ def _spread(info: DatasetInfo, constant: float, error: float, scored: int) -> fl
     return of_log * constant / max(constant - error, 0.02 * constant)
 
 
-def _constant(bench: Workbench) -> float:
+def _constant(bench: Workbench) -> float | None:
     return error_of_constant(bench.dataset.info, bench.dataset.targets.numpy()[bench.dataset.splits.train])
 
 

@@ -254,7 +254,7 @@ def few_valued(dataset: Dataset) -> bool:
     """Whether no number of a table takes more than `FEW_VALUES` values, among some 10,000 rows of train."""
     train = dataset.splits.train
     numbers = dataset.inputs[0][train[:: 1 + len(train) // 10_000]]
-    return all(len(column.unique()) <= FEW_VALUES for column in numbers.T)
+    return numbers.shape[1] > 0 and all(len(column.unique()) <= FEW_VALUES for column in numbers.T)
 
 
 def starting_changes(space: Space, info: DatasetInfo) -> dict[str, Any]:

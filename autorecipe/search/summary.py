@@ -78,9 +78,12 @@ def score_saved(
         "smaller": smaller_runner_up(bench, recipe, decisions),
         "audit": audited(bench),
     }
-    write_summary(bench, recipe, status, scores, metrics, named, accounts, interval)
     with phase(bench, "test"):
-        keep_tested(bench, outputs, said)
+        try:
+            keep_tested(bench, outputs, said)
+        except (ValueError, TypeError, KeyError) as error:  # examples to look at are not worth the run's end
+            bench.say("note", text=f"examples of test could not be kept: {type(error).__name__}: {error}")
+    write_summary(bench, recipe, status, scores, metrics, named, accounts, interval)
     bench.heartbeat()
     write_checksums(bench.run)
     bench.say(

@@ -110,8 +110,9 @@ def keep_memory() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            mallopt(option, KEPT_BYTES)
+        # Before version 2.35 glibc takes 32 MiB at most; to set the second alone would undo what it does by itself.
+        if mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or mallopt(M_MMAP_THRESHOLD, 1 << 25):
+            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def synchronize(device: torch.device) -> None:

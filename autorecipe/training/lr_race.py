@@ -169,7 +169,7 @@ def judge_race(lrs: Sequence[float], losses: np.ndarray, before: float) -> Race:
 
     def crossing(step: int) -> tuple[float, bool]:
         k = best
-        while 0 <= k + step < len(lrs) and means[k + step] <= level:
+        while 0 <= k + step < len(lrs) and np.isfinite(means[k + step]) and means[k + step] <= level:
             k += step
         if not 0 <= k + step < len(lrs) or not np.isfinite(means[k + step]):
             return lrs[k], False

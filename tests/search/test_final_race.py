@@ -1,5 +1,6 @@
 """The race before the final training."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,7 +48,8 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0):
     info = DatasetInfo("n", "table", "multiclass", "", "accuracy", "", {}, classes=("a", "b", "c"))
 
     def seed_runs(place, jobs, deadline):
-        ((recipe, _),) = jobs
+        ((recipe, seed),) = jobs
+        assert seed == decision().num_seeds  # examples that the decision has not looked at
         trained.append(recipe.training.steps)
         share = accuracies[0 if recipe.optimizer.lr > 0.0125 else 1]
         if share is None:
@@ -119,6 +121,15 @@ def test_a_run_that_fails_changes_nothing(tmp_path, monkeypatch, which):
     place, trained = bench(tmp_path, monkeypatch, accuracies)
     assert race(place, decision()) == race(place, decision()) == CHOSEN
     assert len(trained) == which + 1
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_score_that_is_no_number_changes_nothing(tmp_path, monkeypatch, which):
+    accuracies = [0.8, 0.9]
+    accuracies[which] = math.nan
+    place, _ = bench(tmp_path, monkeypatch, accuracies)
+    assert race(place, decision()) == CHOSEN
+    assert read_json(tmp_path / "artifacts" / "race.json")["scores"] == {}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import autorecipe
+from autorecipe.data.metrics import own_metric
 from autorecipe.errors import InputError
+from autorecipe.results import DatasetInfo
 from autorecipe.rundir import read_json, read_lines
+from autorecipe.search.outlook import error_of_constant
 
 
 def cost(y_true, y_pred):
@@ -66,3 +69,20 @@ def test_a_function_that_fails_is_told_before_the_search_goes_far(no_baselines, 
 
     with pytest.raises(InputError, match="KeyError"):
         autorecipe.search(example(), budget="8epochs", metric=broken, out=tmp_path / "run", threads=1)
+
+
+@pytest.mark.parametrize("nothing", ["raises", "nan", "perfect"])
+def test_a_metric_that_says_nothing_of_a_constant_foretells_nothing(nothing):
+    def strict(y_true, y_pred):
+        if len(set(y_pred)) > 1:
+            return float(np.mean(y_true != y_pred))
+        if nothing == "raises":
+            raise ValueError("one class alone has no correlation")
+        return float("nan") if nothing == "nan" else 0.0
+
+    targets = np.array([0, 1, 1, 0, 1])
+    with own_metric((strict, "minimize")) as name:
+        info = DatasetInfo("n", "table", "binary", "", name, "", {}, classes=("no", "yes"))
+        assert error_of_constant(info, targets) is None
+    usual = DatasetInfo("n", "table", "binary", "", "accuracy", "", {}, classes=("no", "yes"))
+    assert error_of_constant(usual, targets) == pytest.approx(0.4)
