@@ -146,9 +146,11 @@ def diagnose(
     if num_scored * error < 2:
         return NOISE_FLOOR, f"fewer than 2 of {num_scored} held-out examples are wrong"
     gap = result.loss - result.train_loss
-    # A network that only becomes too sure of itself has a rising loss and a metric that still improves.
+    # A network that only becomes too sure of itself has a rising loss and a metric that still improves; but of a loss
+    # above the one that training began with nothing can be said to have been learned, whatever a few examples say.
     improved = result.score is not None and lowest.score is not None and gain(metric, result.score, lowest.score) > 0
-    if result.loss > 1.1 * lowest.loss and result.train_loss < 0.5 * result.loss and not improved:
+    surer = improved and result.loss < training[0]
+    if result.loss > 1.1 * lowest.loss and result.train_loss < 0.5 * result.loss and not surer:
         return OVERFITTING, (
             f"the held-out loss rose from {lowest.loss:.3g} to {result.loss:.3g}, "
             f"while the training loss fell to {result.train_loss:.3g}"

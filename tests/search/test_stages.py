@@ -131,3 +131,8 @@ def test_a_held_out_loss_that_rises_while_the_metric_improves_is_no_overfitting(
     """The scores of the curve are 0.5 each."""
     found = replace_record(result([1.0, 0.5, 0.1, 0.02], [1.0, 0.6, 0.7, 0.9]), score=score)
     assert diagnose(found, metric, 0.2, 100, 5.0, 10.0)[0] == word
+
+
+def test_a_loss_above_the_first_one_is_overfitting_whatever_the_metric_says():
+    found = replace_record(result([1.0, 0.5, 0.1, 0.02], [1.0, 0.6, 0.7, 1.2]), score=0.6)
+    assert diagnose(found, "accuracy", 0.2, 100, 5.0, 10.0)[0] == OVERFITTING
