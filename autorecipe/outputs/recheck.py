@@ -34,7 +34,7 @@ from autorecipe.search.ledger import evidence_of
 from autorecipe.search.score_interval import score_interval
 from autorecipe.search.trials import run_recipe, seed_runs
 from autorecipe.search.workbench import Workbench, held_up, use_shape
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
 LOOKS = (2, 4, 8)
 """New seeds after which a comparison is looked at, as far as it is undecided and the budget goes."""

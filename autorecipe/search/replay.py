@@ -14,7 +14,7 @@ from autorecipe.search.summary import keeps_confirm, score_saved
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.workbench import State, params_of, phase
 from autorecipe.training.checkpoint import save_weights
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
 
 def replay_recipe(

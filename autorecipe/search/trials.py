@@ -23,7 +23,7 @@ from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import loss_of_each, predict, score
 from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
 WEIGHTS = ".weights.safetensors"
 """Ends the name of the file with a decision run's weights."""

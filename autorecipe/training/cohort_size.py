@@ -13,10 +13,11 @@ from autorecipe.training.cohort import start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, synchronize, use_threads
 from autorecipe.training.loop import OutOfMemory
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
-SIZES = (8, 16, 32)
-"""Numbers of members that are timed; each only if the one before is much faster than one after another."""
+SIZES = (8, 32, 16)
+"""Numbers of members that are timed: the second only if the first is much faster than one after another, the third
+only if the second is no faster than the first, or too large."""
 FASTER = 0.9
 """A larger cohort is taken where a member's step takes less than this share of what it takes without."""
 MUCH_FASTER = 0.5
@@ -84,8 +85,10 @@ def choose_members(
     for members in SIZES:
         if TIMED_STEPS * members * best[1] > most_seconds:
             told.append(f"no time to time a cohort of {members}")
-            untimed = members == SIZES[0]
-            break
+            if members == SIZES[0]:
+                untimed = True
+                break
+            continue
         keep_going()
         try:
             cohort = start_cohort([long] * members, data, [rows] * members, hardware)
@@ -97,11 +100,14 @@ def choose_members(
             return Choice(1, 1.0, f"one after another: {error}")
         except OutOfMemory:
             free_memory(hardware.device)
-            break
+            if members == SIZES[0]:
+                break
+            continue
         told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
-        if each < FASTER * best[1]:
+        faster = each < FASTER * best[1]
+        if faster:
             best = (members, each)
-        if each > MUCH_FASTER * alone:
+        if (members == SIZES[0] and each > MUCH_FASTER * alone) or (members == SIZES[1] and faster):
             break
     members, each = best
     timings = f"a member's step takes {', '.join(told)}"

@@ -23,7 +23,7 @@ from autorecipe.training.hardware import Hardware
 from autorecipe.training.loop import OutOfMemory, start_session, step_loss
 from autorecipe.training.lr_race import MOST_RACERS, RACE_SEEDS, race
 from autorecipe.training.optimizers import PRIOR, set_lr
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
 LOWEST = {"adamw": 1e-5, "sgd": 1e-3}
 HIGHEST = {"adamw": 1.0, "sgd": 10.0}

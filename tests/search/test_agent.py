@@ -573,7 +573,7 @@ def test_several_networks_of_images_are_trained_at_the_end(searched, monkeypatch
 
 def test_several_networks_that_cannot_be_trained_at_once_are_refused(tmp_path, monkeypatch):
     from autorecipe.search import replay
-    from autorecipe.training.stack import NotStackable
+    from autorecipe.training.stack_layers import NotStackable
 
     def refuse(*args, **facts):
         raise NotStackable("a layer of another kind")

@@ -29,7 +29,7 @@ from autorecipe.search.tried import Tried
 from autorecipe.search.workbench import State, at_once_in, measure_shape
 from autorecipe.training.cohort_size import Choice, alone_to_group
 from autorecipe.training.loop import OutOfMemory
-from autorecipe.training.stack import NotStackable
+from autorecipe.training.stack_layers import NotStackable
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import Family, family, layers
 from autorecipe.recipe import NetworkSection, replace
 from autorecipe.training import cohort as cohort_module
+from autorecipe.training import cohort_size, member_ops
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.evaluate import predict
 from autorecipe.training.loop import OutOfMemory, start_session, train
 from autorecipe.training.losses import class_weights, loss_function, member_losses
-from autorecipe.training.stack import MemberDropout, NotStackable, Stack, why_not
+from autorecipe.training.stack import Stack, why_not
+from autorecipe.training.stack_layers import MemberDropout, NotStackable
 
 STEPS = 20
 
@@ -166,8 +168,6 @@ def test_dropout_has_a_rate_for_each_member(datasets, name, monkeypatch, one_thr
 
 
 def test_dropout_drops_each_members_share():
-    from autorecipe.training.stack import MemberDropout
-
     for shape in ((3, 200, 300), (20, 3 * 4, 40, 40)):
         out = MemberDropout([0.0, 0.1, 0.6]).train()(torch.ones(shape))
         groups = out if len(shape) == 3 else out.unflatten(1, (3, 4)).transpose(0, 1)
@@ -176,8 +176,6 @@ def test_dropout_drops_each_members_share():
 
 
 def test_members_of_other_seeds_drop_other_features():
-    from autorecipe.training.stack import MemberDropout
-
     dropout = MemberDropout([0.5, 0.5, 0.5]).train()
     dropout.set_streams([0, 1, 0])
     for shape in ((3, 20, 30), (20, 3 * 4, 5, 5)):
@@ -186,6 +184,51 @@ def test_members_of_other_seeds_drop_other_features():
         assert torch.equal(first, third)
         assert not torch.equal(first, second)
         assert second.mean().item() == pytest.approx(1.0, abs=0.2)
+
+
+def test_members_of_one_rate_and_seed_drop_the_same_features():
+    dropout = MemberDropout([0.5, 0.2, 0.5, 0.2, 0.5]).train()
+    dropout.set_streams([0, 0, 1, 1, 0])
+    for kept in ([0, 1, 2, 3, 4], [0, 2, 3, 4]):
+        out = dict(zip(kept, dropout(torch.ones(len(kept), 60, 50)), strict=True))
+        assert torch.equal(out[0], out[4])
+        assert not torch.equal(out[0], out[2])
+        assert [(x == 0).float().mean().item() for x in out.values()] == pytest.approx(
+            [[0.5, 0.2, 0.5, 0.2, 0.5][k] for k in kept], abs=0.05
+        )
+        assert not ((out[3] == 0) & (out[2] != 0)).any()  # the same bytes, at a lower rate
+        if len(kept) == 5:
+            dropout.keep([0, 2, 3, 4])
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradients_written_out_are_those_of_each_member(biased, bf16):
+    torch.manual_seed(0)
+    x = torch.randn(3, 8, 6, requires_grad=True)
+    weight, scale = torch.randn(3, 5, 6, requires_grad=True), torch.randn(3, 6, requires_grad=True)
+    bias, move = torch.randn(3, 5, requires_grad=True), torch.randn(3, 6, requires_grad=True)
+    given = [x, weight, scale, *([bias, move] if biased else [])]
+
+    def together():
+        normal = member_ops.layer_norm(x, scale, move if biased else None, 1e-3)
+        return member_ops.linear(normal, weight, bias if biased else None)
+
+    def one_by_one():
+        found = []
+        for k in range(3):
+            normal = nn.functional.layer_norm(x[k], (6,), scale[k], move[k] if biased else None, 1e-3)
+            found.append(nn.functional.linear(normal, weight[k], bias[k] if biased else None))
+        return torch.stack(found)
+
+    def results(run):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            out = run()
+        return out, *torch.autograd.grad(out.float().square().sum(), given)
+
+    for one, other in zip(results(together), results(one_by_one), strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=0.05 if bf16 else 1e-4, atol=0.3 if bf16 else 1e-4)
 
 
 def test_members_may_have_rows_of_their_own(digits, iris, one_thread):
@@ -433,3 +476,40 @@ def test_rows_that_are_the_same_make_their_batches_once(digits):
     feed = cohort_module._Feed(cohort, streamed)
     assert feed.order_of == [0, 0, 0]
     assert len(feed.sources) == 1
+
+
+@pytest.mark.parametrize(
+    ("of_a_step", "timed", "chosen"),
+    [
+        ({8: 4.0, 32: 8.0, 16: 6.0}, [8, 32], 32),
+        ({8: 3.2, 32: 12.8, 16: 5.6}, [8, 32, 16], 16),
+        ({8: 3.2, 32: 14.0, 16: 6.4}, [8, 32, 16], 8),
+        ({8: 6.0}, [8], 8),
+        ({8: 7.6}, [8], 1),
+    ],
+)
+def test_how_many_train_at_once(iris, monkeypatch, of_a_step, timed, chosen):
+    """By the milliseconds of a step of so many members, where one alone takes 1 ms."""
+    seen = []
+
+    def step_seconds(steps, hardware, worth):
+        seen.append(len(next(steps).cohort.numbers))
+        return of_a_step[seen[-1]] / 1000
+
+    monkeypatch.setattr(cohort_size, "_step_seconds", step_seconds)
+    found = cohort_size.choose_members(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, 0.001, 1000)
+    assert (seen, found.members) == (timed, chosen)
+
+
+def test_a_size_that_memory_does_not_hold_leaves_the_smaller_ones(iris, monkeypatch):
+    start = cohort_size.start_cohort
+
+    def small_only(recipes, *rest):
+        if len(recipes) == 32:
+            raise OutOfMemory("")
+        return start(recipes, *rest)
+
+    monkeypatch.setattr(cohort_size, "start_cohort", small_only)
+    monkeypatch.setattr(cohort_size, "_step_seconds", lambda steps, hardware, worth: 0.003)
+    found = cohort_size.choose_members(recipe_for(iris), on_cpu(iris), rows_of(iris), CPU, 0.001, 1000)
+    assert found.members == 16
