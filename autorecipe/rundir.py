@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -117,13 +118,24 @@ class RunDir:
         return self.artifacts / "foresight.json"
 
     @property
+    def race(self) -> Path:
+        """The race of the two best recipes."""
+        return self.artifacts / "race.json"
+
+    @property
+    def audit(self) -> Path:
+        """What stopped trials would have reached."""
+        return self.artifacts / "audit.json"
+
+    @property
     def checkpoint(self) -> Path:
         """The unfinished final training."""
         return self.artifacts / "finish.safetensors"
 
     @property
     def tested(self) -> Path:
-        """Predictions of test."""
+        """Predictions of test: `outputs` float32 [N, O] (probabilities, or values in the target's unit), `targets` [N],
+        `rows` int64 [N]."""
         return self.artifacts / "test.safetensors"
 
     @property
@@ -208,6 +220,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
+
+
+def numbers_of(values: object) -> dict[str, float]:
+    """The finite numbers of a mapping, such as `read_json` gives one, by name."""
+    if not isinstance(values, dict):
+        return {}
+    numbers = {str(k): float(v) for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def write_json(path: Path, data: object) -> None:

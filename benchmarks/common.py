@@ -232,13 +232,14 @@ def machine() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
+    import torch
+
+    from autorecipe.training.hardware import processor
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {
         "cores": f"{cores} CPU cores",
-        "processor": model,
+        "processor": processor(torch.device("cpu")),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "torch": f"torch {version('torch')}",

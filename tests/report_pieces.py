@@ -35,10 +35,8 @@ def add_pieces(run, name=None):
     write_json(run.summary, summary)
     budgets = [{"factor": 2.0, "seconds": 7200.0, "predicted": score, "interval": [score - 0.1, score + 0.1]}]
     write_json(run.artifacts / "foresight.json", {"predicted": score, "level": 0.8, "budgets": budgets})
-    sides = ("incumbent", "candidate")
-    run.event(
-        "race", networks=dict.fromkeys(sides, name or "mlp 64"), scores=dict.fromkeys(sides, score), winner=sides[0]
-    )
+    sides = {"chosen": name or "mlp 64", "other": name or "mlp 32"}
+    run.event("race", **sides, winner="0" * 16, kept=True, scores=[score, score - 0.01], reason=name or "it is better")
 
 
 def _predictions(info, count, random):

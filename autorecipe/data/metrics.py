@@ -85,6 +85,15 @@ METRICS: dict[str, Metric] = {
     "d2_absolute_error_score": Metric(_VALUES, relative=True),
 }
 """Every metric by name."""
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of examples, or of pairs of them: no error among a few may then be luck."""
+    known = METRICS[metric]
+    of_classes = known.function is None and "regression" not in known.tasks and not metric.startswith("d2_")
+    return of_classes and (known.best == 1.0 or metric == "hamming_loss")
+
+
 SCORERS = {
     "f1_macro": "macro_f1",
     "f1_micro": "micro_f1",

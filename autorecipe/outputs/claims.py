@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autorecipe.data.metrics import METRICS
+from autorecipe.data.metrics import METRICS, is_share
 from autorecipe.search import decide
 from autorecipe.search.decide import Estimate
 
@@ -89,7 +89,7 @@ def score_tolerance(metric: str, stated: float, examples: int, same_machine: boo
     """How far a score that is computed again from the same weights may lie from the stated one."""
     if same_machine:
         return max(EXACT * abs(stated), 1e-12)
-    return FEW_EXAMPLES / max(1, examples) if METRICS[metric].best == 1.0 else COARSE * abs(stated)
+    return FEW_EXAMPLES / max(1, examples) if is_share(metric) else COARSE * abs(stated)
 
 
 def duration(value: float, timed: bool = True) -> str:

@@ -12,21 +12,17 @@ from autorecipe.data.metrics import METRICS, gain
 from autorecipe.data.targets import to_scale
 from autorecipe.errors import InputError
 from autorecipe.outputs.identity import as_outputs
-from autorecipe.outputs.recount import numbers_of
 from autorecipe.recipe import Recipe, difference, from_dict, load_recipe
 from autorecipe.results import DatasetInfo
-from autorecipe.rundir import RunDir, read_mapping
+from autorecipe.rundir import RunDir, numbers_of, read_mapping
 from autorecipe.search import decide
 from autorecipe.search.decide import Evidence, mean_variance
 from autorecipe.search.ledger import evidence_of, load_decisions
 from autorecipe.training.evaluate import USUAL
-from autorecipe.training.gains import example_gains
+from autorecipe.training.gains import Thresholds, example_gains
 
 BEYOND = 0.975
 """P from which on a difference is beyond noise: 5 % of equal recipes are told apart, for either may be the better."""
-TEST_OUTPUTS = "test.safetensors"
-"""Predictions of the final model on test, in `artifacts`: `outputs` float32 [N, O] (probabilities, or values in the
-target's unit), `targets` [N], `rows` int64 [N]."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Difference:
     def verdict(self) -> str:
         """In words, with the run that is better as `first` or `second`."""
         surest = max(self.p_second_better, 1 - self.p_second_better)
-        if surest < BEYOND:
+        if not surest >= BEYOND:
             return "within noise"
         return f"beyond noise: {'second' if self.p_second_better > 0.5 else 'first'} better, P={surest:.3f}"
 
@@ -107,8 +103,10 @@ def compare(first: RunDir, second: RunDir) -> Comparison:
     metric, refused = _metric(sides) if same else ("", _other_data(sides))
     found = None
     if not refused:
-        variance, paired, reason = _example_variance((first, second), sides, metric)
-        evidences = [e for run in (first, second) for d in load_decisions(run) for e in evidence_of(d, metric)]
+        said = recipes[0].finish.thresholds, recipes[1].finish.thresholds
+        variance, paired, reason = _example_variance((first, second), sides, metric, said)
+        both = zip((first, second), sides, strict=True)
+        evidences = [e for run, side in both for d in load_decisions(run) for e in evidence_of(d, side.metric)]
         found = difference_of(
             metric, (sides[0].test[metric], sides[1].test[metric]), variance, evidences, paired, reason
         )
@@ -215,28 +213,36 @@ def _metric(sides: tuple[Side, Side]) -> tuple[str, str]:
 # The noise of the examples
 
 
-def _example_variance(runs: tuple[RunDir, RunDir], sides: tuple[Side, Side], metric: str) -> tuple[float, bool, str]:
+def _example_variance(
+    runs: tuple[RunDir, RunDir], sides: tuple[Side, Side], metric: str, thresholds: Thresholds
+) -> tuple[float, bool, str]:
     """Variance of the scores' difference that comes from the examples; whether they are paired; and what it is from."""
     old, new = (_kept_outputs(run) for run in runs)
     infos = tuple(_info(run) for run in runs)
     if old is None or new is None:
         gone = [side.name for side, found in zip(sides, (old, new), strict=True) if found is None]
-        why = f"no artifacts/{TEST_OUTPUTS} in {' and '.join(gone)}"
+        why = f"no {runs[0].tested.relative_to(runs[0].path)} in {' and '.join(gone)}"
     elif not np.array_equal(old["rows"], new["rows"]):
         why = "their test splits differ"
     elif infos[0].classes != infos[1].classes or infos[0].target_scale != infos[1].target_scale:
         why = "their targets are scaled or ordered differently"
     else:
-        return _paired_variance(old, new, infos[0], metric, sides[0].num_test)
+        return _paired_variance(old, new, infos[0], metric, sides[0].num_test, thresholds)
     variance = sum(unpaired_variance(metric, side.test[metric], side.num_test) for side in sides)
     return variance, False, f"unpaired, and so wider than it need be: {why}"
 
 
 def _paired_variance(
-    old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray], info: DatasetInfo, metric: str, num_test: int
+    old: Mapping[str, np.ndarray],
+    new: Mapping[str, np.ndarray],
+    info: DatasetInfo,
+    metric: str,
+    num_test: int,
+    thresholds: Thresholds,
 ) -> tuple[float, bool, str]:
     targets = old["targets"] if info.task != "regression" else to_scale(old["targets"], info.target_scale)
-    values = example_gains(metric, targets, as_outputs(old["outputs"], info), as_outputs(new["outputs"], info), info)
+    before, after = (as_outputs(side["outputs"], info) for side in (old, new))
+    values = example_gains(metric, targets, before, after, info, thresholds)
     # Of a large test split a sample of the predictions is kept: the score's own variance is smaller.
     share = len(old["rows"]) / max(len(old["rows"]), num_test)
     return mean_variance(values) * share, True, f"paired on {len(old['rows']):,} test examples, and on seeds"
@@ -245,7 +251,7 @@ def _paired_variance(
 def _kept_outputs(run: RunDir) -> dict[str, np.ndarray] | None:
     """The predictions that a run keeps of test, in the order of their rows; None if there are none that fit."""
     try:
-        found = load_file(run.artifacts / TEST_OUTPUTS)
+        found = load_file(run.tested)
         order = np.argsort(found["rows"], kind="stable")
         tensors = {name: found[name][order] for name in ("outputs", "targets", "rows")}
     except (OSError, SafetensorError, KeyError, IndexError):

@@ -6,6 +6,7 @@ from autorecipe.errors import InputError, did_you_mean
 from autorecipe.outputs.identity import identity_of, record
 from autorecipe.predictor import load
 from autorecipe.rundir import RunDir, locked, writing
+from autorecipe.search.checksums import add_export
 
 FORMATS = ("onnx", "script", "torch")
 
@@ -33,7 +34,9 @@ def export(run: RunDir, form: str, out: Path | None = None) -> Path:
         except OSError as error:
             raise InputError(f"{out} cannot be written: {error.strerror or error}; give another --out") from error
     with writing(run), locked(run):
-        return _write(result.run, form, None)
+        path = _write(result.run, form, None)
+        add_export(run, path)
+        return path
 
 
 def check_export(run: RunDir, form: str, out: Path | None) -> None:

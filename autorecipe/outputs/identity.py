@@ -1,9 +1,11 @@
 """Whether what was exported is the model that was scored: the score of the exported file on the run's test sample."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from autorecipe.data.metrics import METRICS
 from autorecipe.data.targets import to_scale
 from autorecipe.outputs.whole import Sample
 from autorecipe.predictor import Result
@@ -32,15 +34,19 @@ def identity_of(result: Result, sample: Sample, exported: np.ndarray) -> dict[st
         wanted, found = probabilities(sample.outputs, info.task), exported.astype(np.float64)
         decided = [decide_classes(outputs, info.task, said) for outputs in (sample.outputs, back)]
         same = decided[0] == decided[1]
-    return {
-        "score_after_export": score(info.metric, sample.targets, back, info, said),
-        "export": {
-            "score_before": score(info.metric, sample.targets, sample.outputs, info, said),
-            "examples": len(sample.targets),
-            "max_difference": float(np.abs(found - wanted).max()),
-            "same_predictions": float(np.mean(same)),
-        },
+    facts: dict[str, Any] = {
+        "examples": len(sample.targets),
+        "max_difference": float(np.abs(found - wanted).max()),
+        "same_predictions": float(np.mean(same)),
     }
+    if info.metric not in METRICS:
+        facts["reason"] = "the metric is a function of the user's, which no file keeps"
+        return {"score_after_export": None, "export": facts}
+    before, after = (score(info.metric, sample.targets, outputs, info, said) for outputs in (sample.outputs, back))
+    if not math.isfinite(after):
+        facts["reason"] = f"{info.metric} says nothing of these examples: all have one target"
+        return {"score_after_export": None, "export": facts}
+    return {"score_after_export": after, "export": {"score_before": before, **facts}}
 
 
 def as_outputs(exported: np.ndarray, info: DatasetInfo) -> np.ndarray:

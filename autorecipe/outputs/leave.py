@@ -97,8 +97,11 @@ def _leave(run: RunDir, form: str, note: Callable[[str], None]) -> None:
 
     try:
         export(run, form)
-    except AutoRecipeError as error:
-        note(str(error))
+    except OSError:
+        raise
+    except Exception as error:  # what cannot be exported is no reason to lose the command's exit code
+        known = isinstance(error, AutoRecipeError)
+        note(str(error) if known else f"{form} could not be written: {type(error).__name__}: {error}")
 
 
 def _leave_report(run: RunDir, note: Callable[[str], None]) -> None:

@@ -53,7 +53,8 @@ def write_onnx(result: Result, out: Path | None = None) -> tuple[Path, np.ndarra
     converted = convert(model, result.info, sample.inputs)
     for name, value in facts_of(result).items():
         entry = converted.metadata_props.add()
-        entry.key, entry.value = name, value if isinstance(value, str) else json.dumps(value)
+        said = value if isinstance(value, str) else json.dumps(value)
+        entry.key, entry.value = name, said.encode(errors="replace").decode()  # a folder's name may be no UTF-8
     content = converted.SerializeToString()
     outputs = check_onnx(content, model, result.info, sample)
     with atomic(path) as temporary:
@@ -95,17 +96,23 @@ def check_onnx(content: bytes, model: Whole, info: DatasetInfo, sample: Sample) 
     """What onnxruntime makes of the sample.
 
     Raises:
-        InputError: it differs from what torch makes of it by more than `TOLERANCE`.
+        InputError: it cannot be run, or differs from what torch makes of it by more than `TOLERANCE`.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = input_names(info)
     feed = {name: x.numpy() for name, x in zip(names, sample.inputs, strict=True)}
-    found = np.asarray(session.run(None, feed)[0])
-    alone = np.asarray(session.run(None, {name: x[:1] for name, x in feed.items()})[0])
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        found = np.asarray(session.run(None, feed)[0])
+        alone = np.asarray(session.run(None, {name: x[:1] for name, x in feed.items()})[0])
+    except Exception as error:  # onnxruntime's own kinds: an operation it lacks, a batch of one size only
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise InputError(
+            f"model.onnx was not written: onnxruntime cannot run it: {reason}; use: autorecipe export --format torch"
+        ) from error
     with torch.inference_mode():
         wanted = model(*sample.inputs).numpy()
     worst = max(worst_difference(found, wanted), worst_difference(alone, wanted[:1]))

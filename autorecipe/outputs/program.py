@@ -36,17 +36,17 @@ def write_program(result: Result, out: Path | None = None) -> Path:
             )
             torch.export.save(program, file)
             again = torch.export.load(io.BytesIO(file.getvalue())).module()
+            with torch.inference_mode():
+                wanted = model(*sample.inputs).numpy()
+                worst = max(
+                    worst_difference(again(*inputs).numpy(), wanted[: len(inputs[0])])
+                    for inputs in (sample.inputs, tuple(x[:1] for x in sample.inputs))
+                )
         except Exception as error:  # whatever a family's own code and the exporter raise
             reason = str(error).strip().split("\n")[0] or type(error).__name__
             raise InputError(
                 f"the network cannot be written as a torch program: {reason}; its weights are in {result.run.weights}"
             ) from error
-    with torch.inference_mode():
-        wanted = model(*sample.inputs).numpy()
-        worst = max(
-            worst_difference(again(*inputs).numpy(), wanted[: len(inputs[0])])
-            for inputs in (sample.inputs, tuple(x[:1] for x in sample.inputs))
-        )
     if not worst <= TOLERANCE:
         raise InputError(
             f"{path.name} was not written: its outputs differ from the model's by {worst:.1e} of the largest, more "

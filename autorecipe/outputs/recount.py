@@ -13,7 +13,7 @@ from autorecipe.errors import InputError
 from autorecipe.outputs.claims import EXACT, FAILS, FEW_EXAMPLES, HOLDS, UNCHECKED, Claim, follows, score_tolerance
 from autorecipe.recipe import Recipe, load_recipe, to_dict
 from autorecipe.results import Decision
-from autorecipe.rundir import RunDir, read_json, read_lines, read_mapping
+from autorecipe.rundir import RunDir, numbers_of, read_json, read_lines, read_mapping
 from autorecipe.search.checksums import changed_files
 from autorecipe.search.decide import Evidence
 from autorecipe.search.evidence import judge
@@ -241,20 +241,12 @@ def _stated_scores(bench: Workbench, summary: Mapping[str, Any], recipe: Recipe)
     return found
 
 
-def numbers_of(values: object) -> dict[str, float]:
-    """The numbers of a mapping of names to values."""
-    if not isinstance(values, dict):
-        return {}
-    return {str(k): float(v) for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-
-
 def _same_machine(bench: Workbench, summary: Mapping[str, Any], recipe: Recipe) -> tuple[bool, str]:
     """Whether a score can be expected to come out exactly, and why not."""
     then, now = summary.get("environment"), environment(bench)
     then = then if isinstance(then, dict) else {}
-    other = [
-        f"{key} {then.get(key)} -> {now[key]}" for key in ("torch", "device", "machine") if then.get(key) != now[key]
-    ]
+    keys = ("torch", "device", "machine", "processor")
+    other = [f"{key} {then.get(key)} -> {now[key]}" for key in keys if then.get(key) != now[key]]
     if other:
         return False, f"another machine: {', '.join(other)}"
     if recipe.training.precision != "fp32":
@@ -313,18 +305,19 @@ def check_ledger(bench: Workbench, run: RunDir, decisions: Sequence[Decision] | 
             if not follows(decision.verdict, grown, None, 1.0):
                 wrong.append(f"{said} claims more than nothing measured allows")
             continue
+        before = tuple(earlier)
+        earlier += evidence_of(decision, info.metric)
         try:
             sides = [run.load_recipe(digest) for digest in (decision.incumbent, decision.candidate)]
         except InputError:
             lost += 1
             continue
-        runs = [[kept_run(of_run, side, seed) for side in sides] for seed in range(min(decision.num_seeds, MOST_SEEDS))]
-        pairs = [(old, new) for old, new in runs if old is not None and new is not None]
+        runs = [[kept_run(of_run, side, seed) for side in sides] for seed in range(MOST_SEEDS)]
+        pairs = [(old, new) for old, new in runs if old is not None and new is not None][: decision.num_seeds]
         if len(pairs) < max(2, decision.num_seeds):
             lost += 1
             continue
-        found = judge(pairs, targets, info, len(bench.dataset.splits.held_out(0)[0]), earlier, decision.looks)
-        earlier += evidence_of(decision, info.metric)
+        found = judge(pairs, targets, info, len(bench.dataset.splits.held_out(0)[0]), before, decision.looks)
         counted += 1
         numbers = ((decision.effect, found.found.effect), (decision.p_better, found.judged.p_better))
         for stated, again in numbers:

@@ -198,7 +198,7 @@ def _class_part(names: list[str], preprocess: dict[str, Any]) -> int | None:
     if preprocess["target"] != "class" or preprocess["task"] not in ("binary", "multiclass"):
         return None
     for part in (0, 1):
-        if names and all(name.count("/") > part and name.split("/")[part] in classes for name in names):
+        if names and all(name.count("/") > part and name.split("/")[part].strip() in classes for name in names):
             return part
     return None
 
@@ -230,7 +230,7 @@ def _table_facts(info: DatasetInfo, preprocess: dict[str, Any], bundled: bool) -
         "truths": "truth" in kinds,
         "yes": "truth" in kinds or bool(label_columns),
         "typed": typed,
-        "class_number": "" if not numeric else 'number(text, ".")' if info.target_as_text else "float(text)",
+        "class_number": "" if not numeric else "number" if info.target_as_text else "float",
         "texts": bool(kinds - {"number"}) or info.task != "regression" or typed,
     }
 

@@ -14,10 +14,12 @@ from autorecipe.data import Dataset
 from autorecipe.data.metrics import METRICS, OWN
 from autorecipe.data.sources import bundled_of, path_of
 from autorecipe.errors import InputError, Stopped
+from autorecipe.networks import FAMILIES
 from autorecipe.outputs import recount
 from autorecipe.outputs.claims import FAILS, OPEN, UNCHECKED, Claim, duration
 from autorecipe.outputs.recheck import RETRAINING, Checking, OverBudget, recheck
-from autorecipe.rundir import RunDir, reading, write_json
+from autorecipe.recipe import load_recipe
+from autorecipe.rundir import RunDir, numbers_of, reading, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data
 from autorecipe.search.settings import Settings, check_settings, load_settings, load_state
@@ -120,6 +122,11 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
             f"the metric of {run.path} is the Python function '{name}', and functions are not kept in files; give it "
             f"again from Python: autorecipe.verify(run, metric={name})"
         )
+    if run.recipe.exists() and (name := _family(run)) not in FAMILIES:
+        raise InputError(
+            f"the network of {run.path} is of the family '{name}', which is defined in Python code of yours; verify it "
+            f"from there, once autorecipe.networks.FAMILIES has it: autorecipe.verify(run)"
+        )
     known = isinstance(source, (str, Path))
     return replace_record(
         settings,
@@ -127,6 +134,14 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
         device=device or settings.device,
         threads=threads or settings.threads,
     )
+
+
+def _family(run: RunDir) -> str:
+    """The network family of the recipe; the first that there is where the file is damaged, which is told later."""
+    try:
+        return load_recipe(run.recipe).network.family
+    except InputError:
+        return next(iter(FAMILIES))
 
 
 @dataclass
@@ -245,9 +260,9 @@ def _check_all(session: _Session, settings: Settings, source: object, place: Run
     session.last = later[2:]
     session.fixed += (recount.check_ledger(bench, run, stated.decisions),)
     session.last = later[3:]
-    scores = recount.numbers_of((stated.summary or {}).get("scores"))
+    scores = numbers_of((stated.summary or {}).get("scores"))
     spent = (stated.summary or {}).get("budget")
-    by_stage = recount.numbers_of(spent.get("by_stage")) if isinstance(spent, dict) else {}
+    by_stage = numbers_of(spent.get("by_stage")) if isinstance(spent, dict) else {}
 
     def tell(what: str) -> None:
         session.say("progress", what=what, share=_share(session))
@@ -289,7 +304,7 @@ def _silent(kind: str, **facts: object) -> None:
 
 def _check_baselines(session: _Session, bench: Workbench, summary: Mapping[str, Any], took: float) -> None:
     """Fit the baselines again, in a process of their own, if there is time."""
-    stated = recount.numbers_of(summary.get("baselines"))
+    stated = numbers_of(summary.get("baselines"))
     if not stated:
         return
     needs = WORKER_SECONDS + 2 * took

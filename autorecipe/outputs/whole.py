@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autorecipe.predictor import Result
@@ -94,14 +96,14 @@ class Sample:
 
 
 def sample_of(run: RunDir, info: DatasetInfo) -> Sample:
-    """The run's own test examples, or random ones in the inputs' range where it kept none."""
-    if run.test_sample.exists():
-        from safetensors.torch import load_file
-
+    """The run's own test examples, or random ones in the inputs' range where it kept none, or they are damaged."""
+    try:
         kept = load_file(run.test_sample)
-        if {*input_names(info), "outputs", "targets"} <= set(kept):
-            inputs = tuple(kept[name] for name in input_names(info))
-            return Sample(inputs, kept["outputs"].numpy(), kept["targets"].numpy())
+    except (OSError, SafetensorError):
+        kept = {}
+    if {*input_names(info), "outputs", "targets"} <= set(kept):
+        inputs = tuple(kept[name] for name in input_names(info))
+        return Sample(inputs, kept["outputs"].numpy(), kept["targets"].numpy())
     return Sample(random_inputs(info, RANDOM_EXAMPLES))
 
 

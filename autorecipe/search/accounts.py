@@ -20,7 +20,6 @@ from autorecipe.training.evaluate import predict, score
 
 SHARE = 0.01
 """Of the budget, for scoring the fresh seeds' models on test."""
-AUDIT = "audit.json"
 SEARCH_STAGES = ("small", "width", "depth", "regularize", "regrow")
 
 
@@ -140,7 +139,7 @@ def audited(bench: Workbench) -> dict[str, int] | None:
     Returns:
         None without an audit.
     """
-    path = bench.run.artifacts / AUDIT
+    path = bench.run.audit
     return {name: read_json(path)[name] for name in ("stopped", "trials", "wrong")} if path.exists() else None
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from autorecipe.data.metrics import gain
 from autorecipe.rundir import read_json, read_lines, write_json
 from autorecipe.search import planner
-from autorecipe.search.accounts import AUDIT
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.tried import put_on_record
 from autorecipe.search.workbench import Workbench, measure_shape, use_shape
@@ -22,7 +21,7 @@ def audit(bench: Workbench, plan: planner.Plan) -> dict[str, Any]:
         `stopped`: trials that were stopped; `trials`: those trained to their end; `wrong`: how many of them were
         stopped wrongly; `rows`: each with its study, number, score and the best one's.
     """
-    path = bench.run.artifacts / AUDIT
+    path = bench.run.audit
     if path.exists():
         found = read_json(path)
         assert isinstance(found, dict)

@@ -1,5 +1,7 @@
 """Checksums of a run's results (`checksums.json`), by which a file that was changed or lost is found."""
 
+from pathlib import Path
+
 from autorecipe.rundir import RunDir, read_mapping, write_json
 from autorecipe.training.checkpoint import sha256
 
@@ -41,15 +43,28 @@ def rewrite_summary(run: RunDir, facts: object) -> None:
         write_json(run.checksums, sums)
 
 
+def add_export(run: RunDir, path: Path) -> None:
+    """Sum a file that was made of a finished run's model; it may be made anew, or taken away."""
+    if not run.checksums.exists():
+        return
+    sums = read_mapping(run.checksums)
+    known = sums.get("exports")
+    sums["exports"] = {**(known if isinstance(known, dict) else {}), path.name: sha256(path)}
+    write_json(run.checksums, sums)
+
+
 def changed_files(run: RunDir) -> tuple[int, list[str]]:
     """How many files are summed, and those that are no longer what they were: `recipe.yaml is gone`.
 
     Raises:
         InputError: `checksums.json` is not there or damaged.
     """
-    files = read_mapping(run.checksums).get("files")
+    sums = read_mapping(run.checksums)
+    files, exports = sums.get("files"), sums.get("exports")
     if not isinstance(files, dict) or not files:
         return 0, [f"{run.checksums.name} names no files"]
+    if isinstance(exports, dict):
+        files = files | {name: wanted for name, wanted in exports.items() if (run.path / name).exists()}
     found = []
     for name, wanted in files.items():
         path = run.path / name

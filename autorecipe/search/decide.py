@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from autorecipe.data.metrics import METRICS, gain
+from autorecipe.data.metrics import METRICS, gain, is_share
 
 LOOK_LEVEL = 0.03
 CLAIM = 1 - LOOK_LEVEL
@@ -61,10 +61,14 @@ class Estimate:
     p_better: float
 
 
-def error_of(metric: str, score: float) -> float:
-    """What is left to gain in a metric; the size of the score where nobody knows its best value."""
+def error_of(metric: str, score: float, examples: float = math.inf) -> float:
+    """What is left to gain in a metric; the size of the score where nobody knows its best value.
+
+    Of a share of so many examples it is at least half an example: none wrong of twenty is no error of zero.
+    """
     best = METRICS[metric].best
-    return max(1e-9, abs(score if best is None else best - score))
+    least = max(1e-9, 0.5 / examples) if is_share(metric) else 1e-9
+    return max(least, abs(score if best is None else best - score))
 
 
 def relative_gain(metric: str, old: float, new: float) -> float:

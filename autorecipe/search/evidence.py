@@ -142,7 +142,7 @@ def _paired(
     # Parts may overlap when there are few: the variance of the mean is then that of one part, not less.
     distinct = len({tuple(old.rows[:5].tolist()) for old, _ in pairs})
     variance = float(np.mean([mean_variance(v) for v in values])) / distinct
-    error = error_of(metric, float(np.mean(scores["incumbent"])))
+    error = error_of(metric, float(np.mean(scores["incumbent"])), sum(len(old.rows) for old, _ in pairs))
     overlap = len(pairs[0][0].rows) / max(1, trained_on)
     return Evidence(differences, variance, error, distinct, overlap, metric), scores
 

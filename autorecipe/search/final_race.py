@@ -24,7 +24,6 @@ from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
 from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, steps_for, use_shape
 
-RACE = "race.json"
 DOUBTFUL = (0.2, decide.CLAIM)
 """P(better) of the question that chose between them: outside of it there is nothing to race for."""
 LONGER, LEAST = 4, 2
@@ -58,10 +57,10 @@ class Raced:
 
 def raced(bench: Workbench) -> Raced | None:
     """The race of this run, or of an earlier part of it."""
-    path = bench.run.artifacts / RACE
+    path = bench.run.race
     if not path.exists():
         return None
-    found = from_dict(Raced, read_json(path), RACE)
+    found = from_dict(Raced, read_json(path), path.name)
     assert isinstance(found, Raced)
     return found
 
@@ -140,7 +139,7 @@ def _race(
     else:
         left -= seconds
         found = _judged(bench, progress, decision, pair, recipes, runs, seconds, left, shapes[0])
-    write_json(bench.run.artifacts / RACE, found)
+    write_json(bench.run.race, found)
     names = {recipe.digest: describe(recipe.network) for recipe in pair}
     bench.say(
         "race",

@@ -154,6 +154,7 @@ def run_finish(
                 last_saved = time.monotonic()
     except (Diverged, OutOfMemory) as error:
         bench.say("note", text=f"the final training failed ({error}); the best model of the search is kept")
+        forget_foresight(bench)
         return None
     except Stopped:
         _keep_interrupted(bench, final, session)

@@ -70,7 +70,7 @@ def evidence_of(decision: Decision, metric: str) -> list[decide.Evidence]:
         old, new = values.get("incumbent", ()), values.get("candidate", ())
         if old and len(old) == len(new):
             differences = tuple(gain(measure, b, a) for a, b in zip(old, new, strict=True))
-            error = decide.error_of(measure, sum(old) / len(old))
+            error = decide.error_of(measure, sum(old) / len(old), max(1, decision.num_examples))
             variance = decision.example_variance if measure == metric else decision.loss_example_variance
             found.append(decide.Evidence(differences, variance, error, decision.parts, decision.overlap, measure))
     return found

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from autorecipe.data.metrics import METRICS
+from autorecipe.data.metrics import METRICS, is_share
 from autorecipe.errors import InputError
 from autorecipe.recipe import FinishSection, Recipe, ScheduleSection, TrainingSection, replace
 from autorecipe.results import DatasetInfo
@@ -246,7 +246,7 @@ def point_of(
         won: standard deviation for what it owes to having been chosen by it.
     """
     error = error_of(info.metric, value)
-    if METRICS[info.metric].best == 1.0 and info.task != "regression":
+    if is_share(info.metric):
         error = (error * scored + 0.5) / (scored + 1)
     return Point(seen / UNIT, log_odds(error, constant), math.hypot(won, _spread(info, constant, error, scored)), runs)
 

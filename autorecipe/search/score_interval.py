@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from autorecipe.data.metrics import METRICS
+from autorecipe.data.metrics import METRICS, is_share
 from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe
 from autorecipe.results import DatasetInfo, Decision
@@ -89,7 +89,7 @@ def score_interval(
         "retraining": again,
         "sample": None if other is None else {"low": other.low, "high": other.high},
         "seed_sd": seed_sd,
-        "reason": explain(spread, members),
+        "reason": explain(spread, members, final_error(value, len(targets), info), info),
     }
 
 
@@ -146,7 +146,7 @@ def spread_between_seeds(
     measured = [d for d in decisions if d.num_seeds and d.scores.get("incumbent")]
     churns = [PRIOR_CHURN[_kind(info)]]
     for decision in measured:
-        error = error_of(info.metric, float(np.mean(decision.scores["incumbent"])))
+        error = error_of(info.metric, float(np.mean(decision.scores["incumbent"])), max(1, decision.num_examples))
         if error > NEAR * final_error(value, num_examples, info):
             continue
         of_one = decision.example_variance * max(1, decision.parts) * decision.num_examples / decision.num_seeds
@@ -163,7 +163,7 @@ def prior_share(modality: str, steps: int) -> float:
 def _kind(info: DatasetInfo) -> str:
     if info.task == "regression":
         return "squares" if info.metric in SQUARES else "regression"
-    return "size" if info.metric == "log_loss" or METRICS[info.metric].function is not None else "count"
+    return "count" if is_share(info.metric) else "size"
 
 
 def unit_of(error: float, info: DatasetInfo) -> float:
@@ -302,14 +302,15 @@ def _beta_binomial(right: int, count: int) -> tuple[int, int]:
     return int(np.searchsorted(below, (1 - LEVEL) / 2)), min(count, int(np.searchsorted(below, (1 + LEVEL) / 2)))
 
 
-def explain(spread: Spread, members: int) -> str:
-    """What the retraining interval rests on, in a sentence."""
+def explain(spread: Spread, members: int, error: float, info: DatasetInfo) -> str:
+    """What the retraining interval rests on, in a sentence; `error` is the final one."""
+    of_error = spread.share * unit_of(error, info) / error
     source = "the shipped prior alone, since no decision was measured"
     if spread.pairs:
         decisions = f"{spread.decisions} decision{'s' * (spread.decisions != 1)}"
         source = f"{spread.pairs} paired runs of {decisions}, and the shipped prior"
     several = f"; {members} networks are averaged, which lessens it" if members > 1 else ""
     return (
-        f"between two trainings the error differs by about {spread.share:.1%} of itself ({source}), and by the test "
+        f"between two trainings the error differs by about {of_error:.1%} of itself ({source}), and by the test "
         f"examples that one gets right and the other wrong{several}"
     )

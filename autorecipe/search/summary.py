@@ -22,6 +22,7 @@ from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, phase, shape_path
 from autorecipe.training.checkpoint import load_weights, sha256
 from autorecipe.training.evaluate import all_scores, predict, score
+from autorecipe.training.hardware import processor
 
 SAMPLE_SECONDS = 0.2
 """For the interval of another sample."""
@@ -62,16 +63,17 @@ def score_saved(
         save_test_sample(bench, outputs)
         said = recipe.finish.thresholds
         metrics = all_scores(targets[splits.test], outputs, info, said)
-        test = metrics.get(info.metric)
-        if test is None:
-            test = score(info.metric, targets[splits.test], outputs, info, said)
+        test = score(info.metric, targets[splits.test], outputs, info, said)
         fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
+        named = {name: value for name, value in named.items() if math.isfinite(value)}
         most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
         known = load_decisions(bench.run)
         evidence = [found for decision in known for found in evidence_of(decision, info.metric)]
         interval = score_interval(test, targets[splits.test], outputs, info, recipe, known, evidence, most)
-    scores = {"search": search, "confirm": confirm, "test": test}
+    scores = {"search": search, "confirm": confirm, "test": test if math.isfinite(test) else None}
+    if not math.isfinite(test):
+        bench.say("note", text=f"{info.metric} says nothing of the test split: all its examples have one target")
     accounts = {
         "fresh_seeds": fresh,
         "foresight": foretold(bench, recipe, test) if status == "complete" else None,
@@ -180,4 +182,5 @@ def environment(bench: Workbench) -> dict[str, str]:
         "device": str(bench.hardware.device),
         "threads": str(bench.hardware.threads),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(bench.hardware.device),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
@@ -453,12 +454,13 @@ def forget_models(bench: Workbench, keep: Recipe) -> None:
 
 
 def _kept(bench: Workbench, seeded: Recipe, held_out: np.ndarray) -> SeedRun | None:
-    """A decision run of an earlier question, or of an earlier part of the run."""
+    """A decision run of an earlier question, or of an earlier part of the run; None if it is gone or damaged."""
     path, info = _evidence_path(bench, seeded), bench.dataset.info
-    if not path.exists():
+    try:
+        outputs = load_file(path)["outputs"]
+    except (OSError, SafetensorError, KeyError):
         return None
-    outputs = load_file(path)["outputs"]
-    if len(outputs) != len(held_out):
+    if outputs.shape != (len(held_out), info.num_outputs):
         return None
     value = score(info.metric, bench.dataset.targets.numpy()[held_out], outputs, info)
     return SeedRun(value, outputs, held_out, 0.0, True, None)

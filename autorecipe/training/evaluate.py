@@ -226,8 +226,9 @@ def loss_of_each(targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo) ->
 def all_scores(
     targets: np.ndarray, outputs: np.ndarray, info: DatasetInfo, thresholds: Sequence[float] = ()
 ) -> dict[str, float]:
-    """Every usual metric of the task."""
-    return {metric: score(metric, targets, outputs, info, thresholds) for metric in USUAL[info.task]}
+    """Every usual metric of the task; without those that say nothing, as of examples with one target."""
+    found = {metric: score(metric, targets, outputs, info, thresholds) for metric in USUAL[info.task]}
+    return {metric: value for metric, value in found.items() if math.isfinite(value)}
 
 
 __all__ = [

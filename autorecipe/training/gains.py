@@ -1,5 +1,7 @@
 """How much of a difference between two models' scores is the choice of the examples that were scored."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from autorecipe.results import DatasetInfo
@@ -9,7 +11,19 @@ GROUPS = 40
 """Groups of examples left out in turn: the estimated variance is then right to about a fifth."""
 
 
-def example_gains(metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo) -> np.ndarray:
+Thresholds = tuple[Sequence[float], Sequence[float]]
+"""Probabilities from which on each of two models says a class or label, as `decide_classes` takes them."""
+NO_THRESHOLDS: Thresholds = ((), ())
+
+
+def example_gains(
+    metric: str,
+    targets: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    info: DatasetInfo,
+    thresholds: Thresholds = NO_THRESHOLDS,
+) -> np.ndarray:
     """Values whose mean is the gain of `new` over `old`, and whose variance of the mean is the gain's.
 
     The examples' own gains where the metric is a mean over examples (accuracy, losses), float [N]; and by the
@@ -22,6 +36,7 @@ def example_gains(metric: str, targets: np.ndarray, old: np.ndarray, new: np.nda
         old: outputs [N, O] of one model.
         new: outputs [N, O] of the other, on the same examples.
         info: the task and the scale of the target.
+        thresholds: of the two models.
     """
     if info.task == "regression" and metric in ("mae", "mean_squared_error", "rmse", "r2"):
         truth = unscale(targets, info)
@@ -35,16 +50,21 @@ def example_gains(metric: str, targets: np.ndarray, old: np.ndarray, new: np.nda
     if metric == "log_loss":
         return np.asarray(loss_of_each(targets, old, info) - loss_of_each(targets, new, info))
     if metric in ("accuracy", "hamming_loss"):
-        wrong = [decide_classes(outputs, info.task) != targets for outputs in (old, new)]
+        both = zip((old, new), thresholds, strict=True)
+        wrong = [decide_classes(outputs, info.task, said) != targets for outputs, said in both]
         if info.task == "multilabel":
             wrong = [w.any(1) if metric == "accuracy" else w.mean(1) for w in wrong]
         return np.asarray(wrong[0].astype(float) - wrong[1].astype(float))
-    return _pseudo_values(metric, targets, old, new, info)
+    return _pseudo_values(metric, targets, old, new, info, thresholds)
 
 
-def _pseudo_values(metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo) -> np.ndarray:
+def _pseudo_values(
+    metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo, thresholds: Thresholds
+) -> np.ndarray:
     def difference(rows: np.ndarray) -> float:
-        return gain(metric, *(score(metric, targets[rows], outputs[rows], info) for outputs in (new, old)))
+        both = zip((old, new), thresholds, strict=True)
+        before, after = (score(metric, targets[rows], outputs[rows], info, said) for outputs, said in both)
+        return gain(metric, after, before)
 
     everything = np.arange(len(targets))
     groups = min(GROUPS, len(targets))

@@ -4,10 +4,12 @@ import contextlib
 import ctypes
 import math
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -98,6 +100,16 @@ def find_hardware(
         cohorts=cohorts,
         precision=precision,
     )
+
+
+def processor(device: torch.device) -> str:
+    """What does the work, by its maker's name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 def keep_memory() -> None:

@@ -1,5 +1,7 @@
 """Two runs side by side."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,9 +11,8 @@ from safetensors.numpy import save_file
 
 from autorecipe.errors import InputError
 from autorecipe.outputs.compare import BEYOND, Difference, compare, difference_of, unpaired_variance
-from autorecipe.outputs.recount import numbers_of
 from autorecipe.recipe import load_recipe
-from autorecipe.rundir import RunDir, read_json
+from autorecipe.rundir import RunDir, numbers_of, read_json, write_json
 from autorecipe.search.decide import Evidence
 
 SCORES = st.floats(0.02, 0.98)
@@ -138,6 +139,29 @@ def test_the_same_examples_are_paired(made, tmp_path):
     assert found.standard_error < np.sqrt(sum(unpaired_variance("accuracy", s, 30) for s in found.scores))
 
 
+def test_runs_of_two_metrics_are_compared_by_the_noise_of_either(made, tmp_path):
+    """A decision's scores are in its own run's metric: as accuracies these would be wild."""
+    runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    known = compare(*runs).difference
+    for path in (runs[1].summary, runs[1].preprocess):
+        change_json(path, **({"metric": "log_loss"} if path == runs[1].summary else {"info__metric": "log_loss"}))
+    rows = read_json(runs[1].decisions)
+    for row in rows:
+        row["scores"] = {who: [10.0 + 9.0 * k for k in range(len(values))] for who, values in row["scores"].items()}
+        row["scores"]["candidate"] = [1.0] * len(row["scores"].get("candidate", []))
+    write_json(runs[1].decisions, rows)
+    found = compare(*runs).difference
+    assert known is not None
+    assert found is not None
+    assert found.metric == "accuracy"
+    assert found.standard_error < 3 * known.standard_error
+
+
+def test_a_difference_that_nobody_knows_is_within_noise():
+    unknown = Difference("roc_auc", (math.nan, 0.9), math.nan, math.nan, (math.nan, math.nan), math.nan, False, "")
+    assert unknown.verdict == "within noise"
+
+
 def test_other_test_examples_are_not_paired(made, tmp_path):
     runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
     keep_outputs(runs[0], right=20, count=30)
@@ -172,5 +196,5 @@ def test_a_run_without_a_model(made, tmp_path):
 
 
 def test_only_numbers_are_scores():
-    assert numbers_of({"a": 1, "b": 0.5, "c": None, "d": True, "e": "x"}) == {"a": 1.0, "b": 0.5}
+    assert numbers_of({"a": 1, "b": 0.5, "c": None, "d": True, "e": "x", "f": math.nan}) == {"a": 1.0, "b": 0.5}
     assert numbers_of("x") == {}

@@ -1,8 +1,10 @@
 """Models in other forms: equal outputs, whole or not written at all."""
 
+import dataclasses
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,7 +17,7 @@ from autorecipe.cli.main import run as command
 from autorecipe.errors import InputError
 from autorecipe.outputs import onnx_file
 from autorecipe.outputs.export import export
-from autorecipe.outputs.identity import as_outputs
+from autorecipe.outputs.identity import as_outputs, identity_of
 from autorecipe.outputs.whole import input_names, sample_of
 from autorecipe.predictor import load
 from autorecipe.training.evaluate import predicted_values, probabilities
@@ -80,6 +82,24 @@ def test_identity_is_told_in_the_summary(case, replayed):
     assert found["export"]["same_predictions"] == 1.0
     scale = 1.0 if result.info.classes else 100.0
     assert found["export"]["max_difference"] < 1e-3 * scale
+
+
+def test_the_users_own_metric_is_not_needed_to_export(replayed):
+    result = replayed("iris")
+    sample = sample_of(result.run, result.info)
+    info = dataclasses.replace(result.info, metric="python:mine")
+    said = probabilities(sample.outputs, info.task)
+    found = identity_of(SimpleNamespace(info=info, recipe=result.recipe), sample, said)
+    assert found["score_after_export"] is None
+    assert "function" in found["export"]["reason"]
+    assert found["export"]["same_predictions"] == 1.0
+
+
+def test_a_damaged_sample_is_drawn_anew(replayed):
+    result = replayed("iris")
+    result.run.test_sample.write_bytes(b"none")
+    assert sample_of(result.run, result.info).outputs is None
+    assert export(result.run, "onnx").exists()
 
 
 def test_outputs_come_back_from_probabilities(replayed):

@@ -71,6 +71,18 @@ def test_an_export_that_fails_is_a_note(replayed, monkeypatch):
     assert "no onnx today" in texts(heard)
 
 
+def test_an_export_that_breaks_is_a_note_and_the_report_is_there(replayed, monkeypatch):
+    run, heard = replayed("iris").run, Heard()
+
+    def broken(*given):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(exports, "identity_of", broken)
+    leave_outputs(run, heard, math.inf)
+    assert "onnx could not be written: RuntimeError: no such operation" in texts(heard)
+    assert run.report.exists()
+
+
 def test_a_run_without_a_model_is_left_alone(tmp_path):
     run = SimpleNamespace(weights=tmp_path / "none", recipe=tmp_path / "none")
     leave_outputs(run, Heard(), math.inf)

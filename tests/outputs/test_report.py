@@ -181,11 +181,14 @@ def test_an_interrupted_run(copied):
     run = copied("image")
     summary = read_json(run.summary)
     write_json(
-        run.summary, {**summary, "status": "interrupted", "scores": {"search": 0.5, "confirm": None, "test": None}}
+        run.summary,
+        {**summary, "status": "interrupted", "test_reads": 0, "scores": {"search": 0.5, "confirm": None, "test": None}},
     )
     found = check_page(page(read_facts(run)))
     assert "This run is interrupted" in found.text
     assert "The test split has not been read" in found.text
+    write_json(run.summary, {**read_json(run.summary), "test_reads": 1})
+    assert "The metric says nothing of the test split" in check_page(page(read_facts(run))).text
     assert "not in the log" not in found.text
 
 

@@ -231,6 +231,13 @@ def test_files_of_splits_parquet_and_numbers_as_classes(replayed, tmp_path):
     check_same(result, tmp_path / "data.parquet", tmp_path)
 
 
+def test_classes_with_a_decimal_comma(replayed, tmp_path):
+    frame, signal = messy_frame()
+    frame["label"] = np.where(signal > np.median(signal), "1,5", "0,0")
+    path = csv_of(frame[["size", "count", "label"]], tmp_path / "data.csv", sep=";")
+    check_same(replayed(path, options={"task": "binary"}), path, tmp_path)
+
+
 def test_later_rows_are_scored_where_the_run_did_so(replayed, tmp_path):
     frame, signal = messy_frame()
     frame["target"] = signal
@@ -258,6 +265,12 @@ def test_a_folder_of_pictures(replayed, tmp_path):
     result = replayed(folder, **{"regularization.crop": 2})
     assert result.info.channels == 3
     check_same(result, folder, tmp_path, alone=True)
+
+
+def test_folders_with_a_blank_at_the_end(replayed, tmp_path):
+    names = [f"{'odd ' if i % 2 else 'even'}/{i:03}.png" for i in range(60)]
+    folder = pictures(tmp_path / "photos", names)
+    check_same(replayed(folder), folder, tmp_path)
 
 
 def test_pictures_in_split_folders(replayed, tmp_path):
@@ -290,6 +303,14 @@ def test_data_from_python_comes_as_npz(replayed, tmp_path):
     X, y = random.normal(size=(80, 4)), random.normal(size=80)
     result = replayed((X, y), "table")
     np.savez(tmp_path / "data.npz", X=X, y=y)
+    check_same(result, tmp_path / "data.npz", tmp_path)
+
+
+def test_a_frame_with_texts_from_python_comes_as_npz(replayed, tmp_path):
+    frame, signal = messy_frame()
+    frame, y = frame[["colour", "size", "count"]], pd.Series(np.where(signal > np.median(signal), "high", "low"))
+    result = replayed((frame, y), "frame")
+    np.savez(tmp_path / "data.npz", X=frame, y=y)
     check_same(result, tmp_path / "data.npz", tmp_path)
 
 

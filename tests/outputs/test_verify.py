@@ -20,6 +20,8 @@ from safetensors.numpy import load_file, save_file
 
 import autorecipe
 from autorecipe.errors import InputError, Stopped
+from autorecipe.networks import FAMILIES
+from autorecipe.outputs.export import export
 from autorecipe.outputs.recheck import FIRST_SEED, LOOKS, by_importance
 from autorecipe.recipe import dump_yaml, load_recipe, replace
 from autorecipe.rundir import RunDir, locked, read_json, reading, write_json
@@ -191,6 +193,36 @@ def test_without_the_kept_predictions_the_ledger_is_not_checked(run):
     ledger = of_kind(check(run), "ledger")[0]
     assert ledger.verdict == "not checked"
     assert "artifacts/evidence" in ledger.reason
+
+
+def test_damaged_predictions_are_not_checked_and_harm_no_later_decision(run):
+    """A file of an early decision: later ones pool its seeds' variance, and must not be told to be wrong."""
+    measured = [d for d in load_decisions(run) if d.effect is not None]
+    sides = [digest for d in measured for digest in (d.incumbent, d.candidate)]
+    alone = [digest for digest in sides[:-2] if sides.count(digest) == 1]
+    recipe = replace(run.load_recipe(alone[0]), {"training.seed": 1000})  # of the first fresh seed
+    kept = run.artifacts / "evidence" / f"{recipe.digest}.safetensors"
+    for change in (lambda: kept.write_bytes(kept.read_bytes()[:20]), kept.unlink):
+        change()
+        ledger = of_kind(check(run), "ledger")[0]
+        assert (ledger.verdict, ledger.found) == ("not checked", f"{len(measured) - 1} counted again")
+
+
+def test_an_export_that_was_changed_is_found_and_one_that_is_gone_is_not_missed(run):
+    export(run, "script")
+    assert check(run).holds
+    run.script.write_text(run.script.read_text() + "# more\n")
+    assert failed(check(run)) == ["files"]
+    export(run, "script")
+    assert check(run).holds
+    run.script.unlink()
+    assert check(run).holds
+
+
+def test_a_family_that_is_not_there_is_asked_for(run, monkeypatch):
+    monkeypatch.delitem(FAMILIES, load_recipe(run.recipe).network.family)
+    with pytest.raises(InputError, match=r"autorecipe\.verify"):
+        check(run)
 
 
 def test_new_seeds_confirm_a_gain_and_contradict_a_swapped_one(run):

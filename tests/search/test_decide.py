@@ -194,6 +194,9 @@ def test_what_is_left_to_gain():
     assert error_of("accuracy", 0.9) == pytest.approx(0.1)
     assert error_of("rmse", 3.0) == 3.0
     assert error_of("accuracy", 1.0) > 0
+    assert error_of("accuracy", 1.0, 20) == 1 / 40  # half an example
+    assert error_of("hamming_loss", 0.0, 20) == 1 / 40
+    assert error_of("log_loss", 0.001, 20) == 0.001
     assert error_of("r2", r2_score([1, 2, 3], [3, 2, 1])) > 1
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autorecipe.data.metrics import METRICS
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.search.decide import PRIOR_SEED_SHARE, Evidence
+from autorecipe.search.ledger import evidence_of
 from autorecipe.search.score_interval import (
     PRIOR_CHURN,
     Spread,
@@ -129,8 +130,24 @@ def test_a_metric_of_the_user_may_have_any_size():
 def test_without_a_decision_the_prior_stands_alone_and_the_reason_says_so():
     spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"))
     assert spread == Spread(PRIOR_SEED_SHARE, PRIOR_CHURN["count"])
-    assert "prior alone" in explain(spread, 1)
-    assert "3 networks" in explain(spread, 3)
+    assert "prior alone" in explain(spread, 1, 0.1, info_of("accuracy"))
+    assert "3 networks" in explain(spread, 3, 0.1, info_of("accuracy"))
+
+
+def test_what_is_said_of_the_error_is_a_share_of_the_error():
+    """Where right and wrong are counted the spread is over error x (1 - error)."""
+    assert "by about 10.0% of itself" in explain(Spread(0.1), 1, 0.2, info_of("rmse", "regression"))
+    assert "by about 8.0% of itself" in explain(Spread(0.1), 1, 0.2, info_of("accuracy"))
+
+
+def test_a_perfect_incumbent_does_not_make_the_spread_endless():
+    info = info_of("accuracy")
+    scores = {"incumbent": (1.0, 1.0), "candidate": (17 / 19, 1.0)}
+    found = decision(scores, examples=38)
+    spread = spread_between_seeds(evidence_of(found, "accuracy"), [found], 0.98, 100, info)
+    assert spread.share < 10
+    low = retraining(spread, 0.98, 100, info)["low"]
+    assert 0.5 < low < 0.98
 
 
 def test_what_a_part_adds_to_both_runs_does_not_count():
@@ -143,7 +160,7 @@ def test_what_a_part_adds_to_both_runs_does_not_count():
     assert spread.share < PRIOR_SEED_SHARE  # the pairs agree
     assert spread.df == 7
     assert (spread.pairs, spread.decisions) == (4, 1)
-    assert "4 paired runs of 1 decision," in explain(spread, 1)
+    assert "4 paired runs of 1 decision," in explain(spread, 1, 0.1, info)
 
 
 def test_a_convnet_of_few_steps_is_less_certain():

@@ -76,6 +76,11 @@ def test_regression_metrics_are_scikit_learns_in_the_users_units(seed, count):
     assert found["r2"] == pytest.approx(metrics.r2_score(real, said))
 
 
+def test_a_metric_that_says_nothing_of_one_class_is_left_out():
+    found = all_scores(np.zeros(9, int), np.random.default_rng(0).normal(size=(9, 2)), classes(2))
+    assert set(found) == {"accuracy", "log_loss", "macro_f1"}
+
+
 def test_roc_auc_where_a_class_is_missing():
     truth, logits = drawn(0, 30, 4)
     truth = truth % 3

@@ -77,3 +77,15 @@ def test_every_metric_has_gains(metric, task):
     assert len(found) > 1
     assert np.isfinite(found).all()
     assert not example_gains(metric, truth, old, old, info).any()
+
+
+def test_each_model_says_a_class_from_its_own_threshold_on():
+    """Two models of equal outputs differ by their thresholds alone."""
+    truth, outputs, _, info = models("multilabel", 300, 0)
+    said = ((0.5, 0.5, 0.5), (0.2, 0.8, 0.5))
+    for metric in ("hamming_loss", "micro_f1"):
+        assert mean_variance(example_gains(metric, truth, outputs, outputs, info)) == 0
+        values = example_gains(metric, truth, outputs, outputs, info, said)
+        assert mean_variance(values) > 0
+        before, after = (score(metric, truth, outputs, info, thresholds) for thresholds in said)
+        assert values.mean() == pytest.approx(gain(metric, after, before), abs=0.01)

@@ -17,9 +17,6 @@ from autorecipe.errors import InputError
 from autorecipe.recipe import Recipe, load_recipe
 from autorecipe.rundir import RunDir, read_json, read_lines, read_mapping
 
-PREDICTIONS = "test.safetensors"
-EXAMPLES = "examples.json"
-FORESIGHT = "foresight.json"
 MOST = 1e100
 
 
@@ -137,7 +134,7 @@ class Facts:
         Raises:
             InputError: the file is damaged.
         """
-        path = self.run.artifacts / PREDICTIONS
+        path = self.run.tested
         if not path.exists():
             return {}
         from safetensors import SafetensorError
@@ -189,8 +186,8 @@ def read_facts(run: RunDir) -> Facts:
         preprocess=mapping(preprocess.get("preprocess")),
         checks=_list_at(run.checks),
         recipe=load_recipe(run.recipe) if run.recipe.exists() else None,
-        examples=_list_at(run.artifacts / EXAMPLES),
-        foresight=mapping(_json_at(run.artifacts / FORESIGHT)),
+        examples=_list_at(run.examples),
+        foresight=mapping(_json_at(run.foresight)),
     )
 
 

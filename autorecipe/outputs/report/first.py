@@ -72,7 +72,9 @@ def _sentence(facts: Facts, split: str | None, score: float | None, best: tuple[
     if score is None:
         return "There is no score yet: no trial has finished."
     if split != "test":
-        return "The test split has not been read: this is what the search saw, and it may be optimistic."
+        read = real(facts.summary.get("test_reads"))
+        why = "The metric says nothing of the test split" if read else "The test split has not been read"
+        return f"{why}: this is what the search saw, and it may be optimistic."
     said = ""
     tested = real(mapping(facts.info.get("num_examples")).get("test"))
     if facts.metric == "accuracy" and tested:
@@ -210,11 +212,13 @@ def _compared(facts: Facts, row: dict[str, Any]) -> str:
 
 def _race(event: dict[str, Any]) -> str:
     """The last growth, raced again before the final training."""
-    networks, scores = mapping(event.get("networks")), mapping(event.get("scores"))
-    sides = [f"{text(networks.get(who))} {number(real(scores.get(who)))}" for who in ("incumbent", "candidate")]
-    why = f": {event['why']}" if event.get("why") else ""
-    won = f"the {event['winner']} won" if event.get("winner") else "neither won"
-    return f"Raced again, longer: {' against '.join(sides)}; {won}{why}."
+    names, scores = [text(event.get(who)) for who in ("chosen", "other")], event.get("scores")
+    found = [number(real(score)) for score in scores] if isinstance(scores, list) else []
+    if len(found) < 2:
+        return f"Raced again, longer: {' against '.join(names)}; {text(event.get('reason'))}."
+    sides = " against ".join(f"{name} {score}" for name, score in zip(names, found, strict=False))
+    won = f"{names[0]} stays" if event.get("kept") else f"{names[1]} is finished instead"
+    return f"Raced again, longer: {sides}; {won}: {text(event.get('reason'))}."
 
 
 def _begin(facts: Facts) -> str:
