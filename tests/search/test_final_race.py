@@ -11,7 +11,7 @@ from autorecipe.results import DatasetInfo, Decision
 from autorecipe.rundir import RunDir, read_json
 from autorecipe.search import final_race, planner
 from autorecipe.search.decide import Estimate
-from autorecipe.search.ledger import Progress
+from autorecipe.search.ledger import Progress, load_decisions
 from autorecipe.search.trials import SeedRun
 
 CHOSEN, OTHER = (
@@ -195,8 +195,17 @@ def test_trials_and_race_weigh_by_what_they_know():
 
 @pytest.mark.slow
 def test_a_timed_search_stays_within_its_budget_with_a_race(searched, monkeypatch):
-    monkeypatch.setattr(final_race, "SHORTEST", 1.0)
-    monkeypatch.setattr(final_race, "DOUBTFUL", (-1.0, 2.0))
+    """However short the finish, and however sure the last question that adopted something."""
+
+    def last_adopted(decisions):
+        adopted = [d for d in decisions if d.chosen == d.candidate != d.incumbent]
+        return adopted[-1] if adopted else None
+
+    for name, value in {"SHORTEST": 1.0, "LEAST": 1, "SHARE": 0.6, "doubtful": last_adopted}.items():
+        monkeypatch.setattr(final_race, name, value)
     found = searched(budget="20s", source="digits")
     assert read_json(found.run.summary)["budget"]["spent_seconds"] <= 22.0
-    assert len(found.heard.of("race")) == 1
+    assert len(found.heard.of("race")) == (last_adopted(load_decisions(found.run)) is not None) == 1
+    (race,) = found.heard.of("race")
+    assert len(race["scores"]) == 2
+    assert read_json(found.run.race)["winner"] == race["winner"]
