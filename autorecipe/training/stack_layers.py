@@ -266,7 +266,7 @@ class MemberDropout(OfMembers):
     def _pair(self) -> None:
         """Write down the distinct pairs of rate and stream, P of them."""
         of_members = list(zip(self.rates, self.streams, strict=True))
-        pairs = sorted(set(of_members))
+        pairs = list(dict.fromkeys(of_members))  # in the order of the members: where all differ it is theirs
         counts = [layers.dropped_bytes(rate) for rate, _ in pairs]
         self.factors = torch.tensor([[0.0] * n + [256 / (256 - n)] * (256 - n) for n in counts])
         """[P, 256]: factor of a feature by its byte."""

@@ -143,7 +143,7 @@ def test_every_embedding_of_tables(mixed, embedding, one_thread):
 def test_dropout_has_a_rate_for_each_member(datasets, name, monkeypatch, one_thread):
     """With the same bytes injected, alone and together."""
     dataset = datasets[name]
-    rates = [0.0, 0.1, 0.5]
+    rates = [0.5, 0.0, 0.1]  # in no order
     recipes = [
         recipe_for(dataset, **{"training.steps": STEPS, "regularization.dropout": rate, "optimizer.lr": 1e-3 * (1 + k)})
         for k, rate in enumerate(rates)
@@ -169,9 +169,9 @@ def test_dropout_has_a_rate_for_each_member(datasets, name, monkeypatch, one_thr
 
 def test_dropout_drops_each_members_share():
     for shape in ((3, 200, 300), (20, 3 * 4, 40, 40)):
-        out = MemberDropout([0.0, 0.1, 0.6]).train()(torch.ones(shape))
+        out = MemberDropout([0.6, 0.0, 0.1]).train()(torch.ones(shape))
         groups = out if len(shape) == 3 else out.unflatten(1, (3, 4)).transpose(0, 1)
-        assert [(g == 0).float().mean().item() for g in groups] == pytest.approx([0.0, 0.1, 0.6], abs=0.01)
+        assert [(g == 0).float().mean().item() for g in groups] == pytest.approx([0.6, 0.0, 0.1], abs=0.01)
         assert [g.mean().item() for g in groups] == pytest.approx([1.0, 1.0, 1.0], abs=0.02)
 
 
@@ -199,6 +199,18 @@ def test_members_of_one_rate_and_seed_drop_the_same_features():
         assert not ((out[3] == 0) & (out[2] != 0)).any()  # the same bytes, at a lower rate
         if len(kept) == 5:
             dropout.keep([0, 2, 3, 4])
+
+
+def test_the_runs_of_a_decision_keep_their_own_rates():
+    """Two recipes with two seeds each, in the order in which fresh seeds are trained: every pair of both is another."""
+    dropout = MemberDropout([0.4, 0.1, 0.4, 0.1]).train()
+    dropout.set_streams([0, 0, 1, 1])
+    for kept in ([0, 1, 2, 3], [0, 2, 3]):
+        out = dropout(torch.ones(len(kept), 60, 50))
+        wanted = [[0.4, 0.1, 0.4, 0.1][k] for k in kept]
+        assert [(x == 0).float().mean().item() for x in out] == pytest.approx(wanted, abs=0.05)
+        if len(kept) == 4:
+            dropout.keep([0, 2, 3])
 
 
 @pytest.mark.parametrize("biased", [True, False])
