@@ -44,7 +44,7 @@ def identity_of(result: Result, sample: Sample, exported: np.ndarray) -> dict[st
         return {"score_after_export": None, "export": facts}
     before, after = (score(info.metric, sample.targets, outputs, info, said) for outputs in (sample.outputs, back))
     if not math.isfinite(after):
-        facts["reason"] = f"{info.metric} says nothing of these examples: all have one target"
+        facts["reason"] = f"{info.metric} is {after} on these examples"
         return {"score_after_export": None, "export": facts}
     return {"score_after_export": after, "export": {"score_before": before, **facts}}
 

@@ -84,6 +84,9 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
         else:
             run.onnx.unlink(missing_ok=True)  # of the model before
             note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
+        if run.program.exists() and run.program.stat().st_mtime < run.weights.stat().st_mtime:
+            run.program.unlink()
+            note(f"model.pt2 was of the model before; to write it: autorecipe export {run.path} --format torch")
         _account(run, time.monotonic() - begin)
         _leave_report(run, note)
     except OSError as error:

@@ -122,11 +122,7 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
             f"the metric of {run.path} is the Python function '{name}', and functions are not kept in files; give it "
             f"again from Python: autorecipe.verify(run, metric={name})"
         )
-    if run.recipe.exists() and (name := _family(run)) not in FAMILIES:
-        raise InputError(
-            f"the network of {run.path} is of the family '{name}', which is defined in Python code of yours; verify it "
-            f"from there, once autorecipe.networks.FAMILIES has it: autorecipe.verify(run)"
-        )
+    _check_family(run)
     known = isinstance(source, (str, Path))
     return replace_record(
         settings,
@@ -136,12 +132,21 @@ def _settings(run: RunDir, source: object, device: str | None, threads: int | No
     )
 
 
-def _family(run: RunDir) -> str:
-    """The network family of the recipe; the first that there is where the file is damaged, which is told later."""
+def _check_family(run: RunDir) -> None:
+    """Refuse a network that nobody here can build; a recipe that cannot be read is told among the files.
+
+    Raises:
+        InputError: with what to do.
+    """
     try:
-        return load_recipe(run.recipe).network.family
+        name = load_recipe(run.recipe).network.family
     except InputError:
-        return next(iter(FAMILIES))
+        return
+    if name not in FAMILIES:
+        raise InputError(
+            f"the network of {run.path} is of the family '{name}', which is defined in Python code of yours; verify it "
+            f"from there, once autorecipe.networks.FAMILIES has it: autorecipe.verify(run)"
+        )
 
 
 @dataclass

@@ -7,6 +7,7 @@ decisions, shapes, decision runs) is read instead of done, which is all that `re
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace as replace_record
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ from autorecipe.search.prepare import (
 from autorecipe.search.question import ask_question
 from autorecipe.search.settings import Settings, add_budget, check_settings, load_settings, load_state
 from autorecipe.search.space import check_modality, load_space
-from autorecipe.search.stages import STAGES, Stage, diagnose, following
+from autorecipe.search.stages import STAGES, UNSTABLE, Stage, diagnose, following
 from autorecipe.search.summary import score_saved
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, measure_shape, phase, steps_for, with_shape
@@ -134,6 +135,8 @@ def resume_run(
                 )
             budget = add_budget(budget, more, state, finished)
             state.finish_steps = None  # asked of a shorter finish, and maybe of another network
+            if finished:  # an interrupted final training goes on with as many
+                state.finish_members = None
             settings = replace_record(settings, budget=budget.given)
             write_json(run.settings, {"format": 1, **to_dict(settings)})
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
@@ -241,17 +244,35 @@ def grow(settings: Settings, bench: Workbench, start: Recipe) -> Progress:
         with phase(bench, stage.name):
             asked = run_stage(bench, stage, reason, plan, progress, kept)
         progress.done = (*progress.done, stage.name)
-        word, why = _diagnosis(bench, progress, plan)
+        known = _recorded(bench, progress, kept, plan) if asked else None
+        word, why = known or _diagnosis(bench, progress, plan)
         stage_name, transition = following(stage.name, word, progress.done)
         reason = f"{word}: {transition.reason}" if transition else f"{word}: {why}"
         if transition is not None and transition.changes and asked:
             progress.incumbent = _apply(progress.incumbent, transition.changes)
-        if asked:
+        if asked and known is None:
             last = replace_record(progress.decisions[-1], diagnosis=f"{word}: {why}", next_stage=stage_name)
             progress.decisions[-1] = last
             save_decisions(bench.run, progress.decisions)
+        if len(progress.decisions) < len(kept):  # the run went there, whatever would be said of it now
+            stage_name = kept[len(progress.decisions)].stage
     bench.say("stage", name="finish", asks="the recipe, trained from scratch for the time that is left", reason=reason)
     return progress
+
+
+def _recorded(
+    bench: Workbench, progress: Progress, kept: Sequence[Decision], plan: planner.Plan
+) -> tuple[str, str] | None:
+    """The diagnosis that an earlier part of the run wrote down for the stage that was recalled; None: there is none.
+
+    With more time than it counted on, the last one is made anew: a network may then be trained for long enough.
+    """
+    said, recalled = progress.decisions[-1].diagnosis, len(progress.decisions)
+    word, _, why = said.partition(": ")
+    more = plan.finish > float(bench.state.plan["finish"])
+    if not said or recalled > len(kept) or (recalled == len(kept) and more and word != UNSTABLE):
+        return None
+    return word, why
 
 
 def _apply(recipe: Recipe, changes: tuple[tuple[str, float], ...]) -> Recipe:

@@ -22,7 +22,7 @@ from autorecipe.training.checkpoint import load_session, save_session, save_weig
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
-from autorecipe.training.loop import Diverged, OutOfMemory, Session, start_session, train
+from autorecipe.training.loop import Diverged, OutOfMemory, Session, memory_errors, start_session, train
 
 CHECKPOINT_SECONDS = 15.0
 """A killed finish loses no more than this."""
@@ -108,7 +108,12 @@ def run_finish(
             steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape, recipe.finish.members)
-    session = start_session(final, bench.data, bench.hardware)
+    try:
+        with memory_errors():
+            session = start_session(final, bench.data, bench.hardware)
+    except OutOfMemory as error:
+        _tell_failed(bench, error)
+        return None
     resumed = load_session(session, bench.run.checkpoint)
     if resumed and limit is not None:
         # The checkpoint's seconds were spent of another part of the budget: the schedule goes on from there.
@@ -153,8 +158,7 @@ def run_finish(
                 bench.heartbeat()
                 last_saved = time.monotonic()
     except (Diverged, OutOfMemory) as error:
-        bench.say("note", text=f"the final training failed ({error}); the best model of the search is kept")
-        forget_foresight(bench)
+        _tell_failed(bench, error)
         return None
     except Stopped:
         _keep_interrupted(bench, final, session)
@@ -194,6 +198,11 @@ def _thread_race(bench: Workbench, limit: float | None) -> Generator[None, float
     race = race_threads(hardware)
     next(race)
     return race
+
+
+def _tell_failed(bench: Workbench, error: Exception) -> None:
+    bench.say("note", text=f"the final training failed ({error}); the best model of the search is kept")
+    forget_foresight(bench)
 
 
 def as_run(recipe: Recipe, session: Session) -> Recipe:

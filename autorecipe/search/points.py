@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from autorecipe.recipe import NetworkSection, Recipe, describe, get, replace
+from autorecipe.recipe import NetworkSection, Recipe, get, replace
 from autorecipe.search.parameters import Parameter
 from autorecipe.search.space import LR_FACTOR, StageSpace, varied
-from autorecipe.search.workbench import Shape, Workbench, carried_lr, measure_shape, steps_for, with_shape
+from autorecipe.search.workbench import Shape, Workbench, carried_lr, measure_shape, shape_key, steps_for, with_shape
 
 NETWORK = "network"
 """The parameter that chooses between networks, where a question has several."""
@@ -102,7 +102,7 @@ def recipe_of(
         bench: the workbench.
         question: of the trial.
         params: the trial's point.
-        shapes: facts of the networks of earlier trials, by description; a new network's are added.
+        shapes: facts of the shapes of earlier trials, by key; a new one's are added.
     """
     changes = {name: value for name, value in params.items() if name not in (LR_FACTOR, NETWORK)}
     recipe = replace(question.incumbent, changes)
@@ -113,10 +113,12 @@ def recipe_of(
     if section != question.incumbent.network:
         embedding = {k: v for k, v in changes.items() if k.startswith("network.")}
         recipe = replace(replace(recipe, {"network": section}), embedding)
-    key = describe(recipe.network)
+    key = shape_key(recipe)
     if key not in shapes:
-        carried = carried_lr(own_shape.lr_range.suggestion, question.incumbent.network, recipe.network)
-        like = own_shape if recipe.network.width == question.incumbent.network.width else None
+        carried, like = None, None
+        if recipe.optimizer.name == question.incumbent.optimizer.name:
+            carried = carried_lr(own_shape.lr_range.suggestion, question.incumbent.network, recipe.network)
+            like = own_shape if recipe.network.width == question.incumbent.network.width else None
         shapes[key] = measure_shape(bench, recipe, question.share, carried, like)
     return _at_share(bench, question, recipe, shapes[key], factor), shapes[key]
 

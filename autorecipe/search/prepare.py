@@ -20,7 +20,7 @@ from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
 from autorecipe.training.evaluate import on_device, score
 from autorecipe.training.hardware import find_hardware, use_threads
-from autorecipe.training.optimizers import PRIOR
+from autorecipe.training.optimizers import PRIOR, choose_optimizers
 
 Say = Callable[..., None]
 Stop = Callable[[], None]
@@ -68,7 +68,9 @@ def make_bench(
 ) -> Workbench:
     """Put everything the search needs on one bench."""
     hardware = find_hardware(settings.device, settings.threads, settings.precision, settings.cohorts)
-    if not budget.timed:
+    if budget.timed:
+        hardware = choose_optimizers(hardware)
+    else:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
     def tell(kind: str, **facts: object) -> None:

@@ -32,9 +32,10 @@ from autorecipe.search.tried import (
     result_of,
 )
 from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, use_shape
-from autorecipe.training.checkpoint import save_weights
+from autorecipe.training.checkpoint import free_memory, save_weights
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.training.loop import OutOfMemory
 
 
 def ask_question(
@@ -137,7 +138,7 @@ def _some_trials(
 ) -> bool:
     """Ask for trials, train those of one shape together, tell how they ended; whether there was time for all."""
     in_time = True
-    asked = [_ask(bench, question, study, shapes) for _ in range(count)]
+    asked = [trial for _ in range(count) if (trial := _ask(bench, question, study, shapes)) is not None]
     while asked:
         groups: dict[str, list[_Trial]] = {}
         again: list[_Trial] = []
@@ -179,10 +180,18 @@ def _leave_out(study: studies.OpenStudy, trials: Sequence[_Trial]) -> None:
         studies.tell(study, trial.number, "failed")
 
 
-def _ask(bench: Workbench, question: Question, study: studies.OpenStudy, shapes: dict[str, Shape]) -> _Trial:
-    """The next trial of the study, with the recipe of its point."""
+def _ask(bench: Workbench, question: Question, study: studies.OpenStudy, shapes: dict[str, Shape]) -> _Trial | None:
+    """The next trial of the study, with the recipe of its point; None if its network does not fit in memory."""
     asked = studies.ask(study)
-    recipe, shape = recipe_of(bench, question, asked.params, shapes)
+    try:
+        recipe, shape = recipe_of(bench, question, asked.params, shapes)
+    except OutOfMemory as error:
+        free_memory(bench.hardware.device)
+        result = TrainResult("out_of_memory", 0, 0.0, None, None, reason=f"the network does not fit in memory: {error}")
+        studies.set_attrs(study, asked.number, {"state": result.state, "reason": result.reason})
+        studies.tell(study, asked.number, "pruned")
+        append_trial(bench, study, asked.number, None, result, {}, False)
+        return None
     digest = bench.run.save_recipe(recipe)
     bench.say(
         "trial_start",

@@ -63,7 +63,9 @@ def score_saved(
         save_test_sample(bench, outputs)
         said = recipe.finish.thresholds
         metrics = all_scores(targets[splits.test], outputs, info, said)
-        test = score(info.metric, targets[splits.test], outputs, info, said)
+        test = metrics.get(info.metric)
+        if test is None:
+            test = score(info.metric, targets[splits.test], outputs, info, said)
         fresh = fresh_seeds(bench, decisions)
         named = {b.name: score(info.metric, targets[splits.test], b.test, info) for b in baselines}
         named = {name: value for name, value in named.items() if math.isfinite(value)}
@@ -73,7 +75,10 @@ def score_saved(
         interval = score_interval(test, targets[splits.test], outputs, info, recipe, known, evidence, most)
     scores = {"search": search, "confirm": confirm, "test": test if math.isfinite(test) else None}
     if not math.isfinite(test):
-        bench.say("note", text=f"{info.metric} says nothing of the test split: all its examples have one target")
+        bench.say(
+            "note",
+            text=f"{info.metric} is {test} on the test split, as where all examples have one target: no test score",
+        )
     accounts = {
         "fresh_seeds": fresh,
         "foresight": foretold(bench, recipe, test) if status == "complete" else None,

@@ -23,7 +23,7 @@ from autorecipe.training.checkpoint import free_memory, save_weights
 from autorecipe.training.cohort import cohort_key, start_cohort, train_cohort
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import loss_of_each, predict, score
-from autorecipe.training.loop import Diverged, OutOfMemory, out_of_memory, start_session, train
+from autorecipe.training.loop import Diverged, OutOfMemory, memory_errors, start_session, train
 from autorecipe.training.stack_layers import NotStackable
 
 WEIGHTS = ".weights.safetensors"
@@ -143,19 +143,23 @@ def run_recipe(
         return Outcome(_at(result, begin))
 
     try:
-        session = start_session(recipe, bench.data, bench.hardware)
-        record.params = num_params(session.model)
-        for look in train(session, bench.data, judge.train, looks=rungs, keep_going=keep_going):
-            last = look.step >= recipe.training.steps
-            which = "all" if last else "few"
-            outputs = predict(session.readable, bench.data.inputs, getattr(judge, which), recipe, bench.stop)
-            read = judge.measure(which, outputs, recipe)
-            record.steps = look.step
-            record.curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, *read))
-            if not math.isfinite(read[1]):
-                return ended(record.not_finite())
-            if not last and at_rung(Reading(rungs.index(look.step), *read)):
-                return ended(record.pruned(read))
+        with memory_errors():
+            session = start_session(recipe, bench.data, bench.hardware)
+            record.params = num_params(session.model)
+            for look in train(session, bench.data, judge.train, looks=rungs, keep_going=keep_going):
+                last = look.step >= recipe.training.steps
+                which = "all" if last else "few"
+                outputs = predict(session.readable, bench.data.inputs, getattr(judge, which), recipe, bench.stop)
+                read = judge.measure(which, outputs, recipe)
+                record.steps = look.step
+                record.curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, *read))
+                if not math.isfinite(read[1]):
+                    return ended(record.not_finite())
+                if not math.isfinite(read[0]):
+                    return ended(record.no_score(judge.info.metric, read))
+                if not last and at_rung(Reading(rungs.index(look.step), *read)):
+                    return ended(record.pruned(read))
+            seen = predict(session.readable, bench.data.inputs, judge.seen, recipe, bench.stop)
     except Diverged as error:
         record.steps = session.step
         return ended(record.ended("diverged", str(error)))
@@ -166,9 +170,6 @@ def run_recipe(
     except TimeoutError:
         record.steps = session.step
         return ended(_held_up(bench, record, deadline))
-    if not math.isfinite(read[0]):
-        return ended(record.no_score(judge.info.metric, read))
-    seen = predict(session.readable, bench.data.inputs, judge.seen, recipe, bench.stop)
     result = record.ended("complete", "", read, judge.measure("seen", seen, recipe))
     return Outcome(_at(result, begin), session.readable, outputs)
 
@@ -259,7 +260,7 @@ def run_cohort(
             for number in members:
                 if not math.isfinite(read[number][1]):
                     results[number] = records[number].not_finite()
-                elif last and not math.isfinite(read[number][0]):
+                elif not math.isfinite(read[number][0]):
                     results[number] = records[number].no_score(of_member[number].info.metric, read[number])
             left = [number for number in members if number not in results]
             if not last and left:
@@ -317,10 +318,11 @@ def run_together(
         score_rows: as for `run_cohort`.
         at_rung: as for `run_cohort`; a rung that a member has been read at is not told again.
         deadline: seconds after which a run alone is given up; a cohort has more by its members.
-        at_most: seconds that a run, or the cohort, may take at most, however many members it has.
+        at_most: seconds that all of them may take at most.
         further: time that each further member adds to a step, over that of a step alone.
     """
     told: set[tuple[int, int]] = set()
+    begin = time.monotonic()
 
     def at_new_rung(readings: Mapping[int, Reading]) -> Collection[int]:
         told.update((k, reading.rung) for k, reading in readings.items())
@@ -329,22 +331,24 @@ def run_together(
     if len(recipes) > 1 and shape_key(recipes[0]) not in bench.no_cohort:
         longer = min(at_most, deadline * alone_to_group(len(recipes), further))
         try:
-            return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
-        except (NotStackable, OutOfMemory, MemoryError, RuntimeError) as error:
-            if not isinstance(error, (NotStackable, OutOfMemory)) and not out_of_memory(error):
-                raise
+            with memory_errors():
+                return run_cohort(bench, recipes, train_rows, score_rows, at_rung=at_new_rung, deadline=longer)
+        except (NotStackable, OutOfMemory) as error:
             free_memory(bench.hardware.device)
             bench.no_cohort.add(shape_key(recipes[0]))
             bench.say("note", text=f"one after another instead of {len(recipes)} trials at once: {error}")
 
     def alone(k: int) -> Outcome:
+        left = at_most - (time.monotonic() - begin)
+        if left <= 0:
+            return Outcome(_Record(recipes[k]).ended("stopped", "the time for these trials is over"))
         return run_recipe(
             bench,
             recipes[k],
             train_rows[k],
             score_rows[k],
             at_rung=lambda reading: (k, reading.rung) not in told and bool(at_rung({k: reading})),
-            deadline=min(deadline, at_most),
+            deadline=min(deadline, left),
         )
 
     return [alone(k) for k in range(len(recipes))]

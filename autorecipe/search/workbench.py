@@ -200,7 +200,8 @@ def measure_shape(
         try:
             shape = from_dict(Shape, read_json(path))
             assert isinstance(shape, Shape)
-            return shape
+            alone = shape_key(recipe) in bench.no_cohort
+            return replace_record(shape, members=1, further_member=1.0) if alone else shape
         except InputError:
             path.unlink()
     recipe = replace(recipe, {"training.batch_size": bench.space_batch})

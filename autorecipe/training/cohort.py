@@ -16,7 +16,7 @@ from autorecipe.networks import build
 from autorecipe.recipe import Recipe, RegularizationSection, get, replace
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, autocast, to_layout
-from autorecipe.training.loop import CHECK_EVERY, OutOfMemory, average_weight, make_batch, out_of_memory
+from autorecipe.training.loop import CHECK_EVERY, average_weight, make_batch, memory_errors
 from autorecipe.training.losses import class_weights, member_losses
 from autorecipe.training.optimizers import MemberOptimizer
 from autorecipe.training.schedules import lr_factor
@@ -134,16 +134,12 @@ def start_cohort(
     if len({cohort_key(recipe) for recipe in recipes}) != 1:
         raise ValueError("the recipes of a cohort differ in more than its members may")
 
-    try:
+    with memory_errors():
         built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
         models = [model.to(hardware.device) for model in built]
         stack = Stack(models)
         averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
         optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
-    except (MemoryError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise OutOfMemory(str(error)) from error
-        raise
     at = "cpu" if data.streamed else hardware.device
     moved = {id(r): r.to(at) for r in rows}  # the same rows stay the same: their batches are made once
     weights = class_weights(data.info, recipes[0].regularization.class_weights)
@@ -217,14 +213,10 @@ def _stretch(
     while cohort.step < steps:
         keep_going()
         factor = factors[cohort.step] if factors else lr_factor(first.schedule, cohort.step / steps)
-        try:
+        with memory_errors():
             losses = _losses(cohort, data, feed, next(feed.batches))
             gradients = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
             cohort.optimizer.step(gradients, peaks * factor)
-        except (MemoryError, RuntimeError) as error:
-            if out_of_memory(error):
-                raise OutOfMemory(str(error)) from error
-            raise
         cohort.step += 1
         pending += losses.detach()
         count += 1

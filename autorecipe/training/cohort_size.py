@@ -15,9 +15,9 @@ from autorecipe.training.hardware import Hardware, synchronize, use_threads
 from autorecipe.training.loop import OutOfMemory
 from autorecipe.training.stack_layers import NotStackable
 
-SIZES = (8, 32, 16)
-"""Numbers of members that are timed: the second only if the first is much faster than one after another, the third
-only if the second is no faster than the first, or too large."""
+SMALL, MIDDLE, LARGE = 8, 16, 32
+"""Numbers of members that are timed: the large one only if the small one is much faster than one after another, the
+middle one only if the large one is no faster than the small one, or too large."""
 FASTER = 0.9
 """A larger cohort is taken where a member's step takes less than this share of what it takes without."""
 MUCH_FASTER = 0.5
@@ -82,12 +82,12 @@ def choose_members(
     use_threads(threads or hardware.threads)
     long = replace(recipe, {"training.steps": 10**6})
     best, told, untimed = (1, alone), [f"{alone * 1000:.2f} ms alone"], False
-    for members in SIZES:
+    sizes = [SMALL]
+    while sizes:
+        members = sizes.pop(0)
         if TIMED_STEPS * members * best[1] > most_seconds:
             told.append(f"no time to time a cohort of {members}")
-            if members == SIZES[0]:
-                untimed = True
-                break
+            untimed = members == SMALL
             continue
         keep_going()
         try:
@@ -100,15 +100,13 @@ def choose_members(
             return Choice(1, 1.0, f"one after another: {error}")
         except OutOfMemory:
             free_memory(hardware.device)
-            if members == SIZES[0]:
-                break
             continue
         told.append(f"{each * 1000:.2f} ms in a cohort of {members}")
-        faster = each < FASTER * best[1]
-        if faster:
+        if each < FASTER * best[1]:
             best = (members, each)
-        if (members == SIZES[0] and each > MUCH_FASTER * alone) or (members == SIZES[1] and faster):
-            break
+            sizes = []
+        if members == SMALL and each <= MUCH_FASTER * alone:
+            sizes = [LARGE, MIDDLE]
     members, each = best
     timings = f"a member's step takes {', '.join(told)}"
     if members == 1:

@@ -8,6 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -45,6 +46,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return "memory" in str(error) and ("alloc" in str(error) or "out of" in str(error))
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Of a block: torch's and Python's errors of memory that is used up as `OutOfMemory`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise OutOfMemory(str(error)) from error
+        raise
 
 
 @dataclass
@@ -206,7 +218,7 @@ def train(
         if progress >= 1:
             break
         lr = recipe.optimizer.lr * lr_factor(recipe.schedule, progress)
-        try:
+        with memory_errors():
             set_lr(session.optimizer, lr)
             loss = step_loss(session, data, next(batches))
             session.optimizer.zero_grad(set_to_none=True)
@@ -216,10 +228,6 @@ def train(
             elif recipe.optimizer.clip_norm:
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
             session.optimizer.step()
-        except (MemoryError, RuntimeError) as error:
-            if out_of_memory(error):
-                raise OutOfMemory(str(error)) from error
-            raise
         session.step += 1
         session.warmup_steps += progress < recipe.schedule.warmup
         session.stable_steps += progress < cooldown_start(recipe.schedule)

@@ -11,7 +11,7 @@ from autorecipe.recipe import FinishSection, Recipe, replace
 from autorecipe.training.cohort import Cohort, start_cohort, train_cohort
 from autorecipe.training.evaluate import DeviceData, loss_of_each, predict
 from autorecipe.training.hardware import Hardware
-from autorecipe.training.loop import OutOfMemory, out_of_memory
+from autorecipe.training.loop import memory_errors
 from autorecipe.training.optimizers import PRIOR
 
 
@@ -138,12 +138,8 @@ def _losses_of(
 ) -> dict[int, float]:
     """Mean loss of each member on some examples, by its number."""
     plain = replace(cohort.recipes[0], {"finish": FinishSection()})
-    try:
+    with memory_errors():
         outputs = predict(cohort.readable, data.inputs, rows, plain, keep_going)
-    except (MemoryError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise OutOfMemory(str(error)) from error
-        raise
     targets = data.targets[rows.to(data.targets.device)].cpu().numpy()
     each = (loss_of_each(targets, outputs[:, k], data.info).mean() for k in range(len(cohort.numbers)))
     return dict(zip(cohort.numbers, map(float, each), strict=True))

@@ -13,14 +13,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
+def _product(x_KBF: Tensor, weight_KOF: Tensor, bias_KO: Tensor | None) -> Tensor:
+    if bias_KO is None:
+        return torch.bmm(x_KBF, weight_KOF.transpose(1, 2))
+    return torch.baddbmm(bias_KO[:, None], x_KBF, weight_KOF.transpose(1, 2))
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_KBF: Tensor, weight_KOF: Tensor, bias_KO: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_KBF, weight_KOF)
         ctx.biased = bias_KO is not None
-        if bias_KO is None:
-            return torch.bmm(x_KBF, weight_KOF.transpose(1, 2))
-        return torch.baddbmm(bias_KO[:, None], x_KBF, weight_KOF.transpose(1, 2))
+        return _product(x_KBF, weight_KOF, bias_KO)
 
     @staticmethod
     @once_differentiable
@@ -34,11 +38,9 @@ class _Linear(torch.autograd.Function):
 
 def linear(x_KBF: Tensor, weight_KOF: Tensor, bias_KO: Tensor | None) -> Tensor:
     """`F.linear` of each member, [K, B, O]."""
-    if not torch.is_autocast_enabled(x_KBF.device.type):
-        return _Linear.apply(x_KBF, weight_KOF, bias_KO)  # type: ignore[no-any-return]
-    if bias_KO is None:
-        return torch.bmm(x_KBF, weight_KOF.transpose(1, 2))
-    return torch.baddbmm(bias_KO[:, None], x_KBF, weight_KOF.transpose(1, 2))
+    if torch.is_autocast_enabled(x_KBF.device.type):  # it casts on the way back too
+        return _product(x_KBF, weight_KOF, bias_KO)
+    return _Linear.apply(x_KBF, weight_KOF, bias_KO)  # type: ignore[no-any-return]
 
 
 class _LayerNorm(torch.autograd.Function):

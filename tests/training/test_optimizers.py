@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from autorecipe.recipe import OptimizerSection
-from autorecipe.training.optimizers import MemberOptimizer, build_optimizer, set_lr
+from autorecipe.training.hardware import find_hardware
+from autorecipe.training.optimizers import MemberOptimizer, build_optimizer, choose_optimizers, set_lr
 
 
 def network():
@@ -95,3 +96,27 @@ def test_members_are_updated_as_torch_updates_them(name, beta1):
         together.step(parts, torch.tensor([[sections[k].lr] for k in members]))
         wanted = torch.stack([nn.utils.parameters_to_vector(models[k].parameters()).detach() for k in members])
         torch.testing.assert_close(matrix, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_faster_kernels_are_taken_and_the_timings_told(monkeypatch, slow):
+    class Clock:
+        now = 0.0
+
+    def step(self, closure=None):
+        fused = self.param_groups[0]["fused"]
+        Clock.now += 0.003 if fused is slow else 0.001
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    monkeypatch.setattr("autorecipe.training.optimizers.time.perf_counter", lambda: Clock.now)
+    chosen = choose_optimizers(find_hardware("cpu", 1))
+    assert chosen.fused is not slow
+    fused, plain = ("3.00", "1.00") if slow else ("1.00", "3.00")
+    name = "plain" if slow else "fused"
+    assert chosen.reason.endswith(f"{name} optimizers: an update takes {fused} ms fused, {plain} ms plain")
+
+
+def test_both_kernels_are_really_timed():
+    chosen = choose_optimizers(find_hardware("cpu", 1))
+    assert "optimizers: an update takes" in chosen.reason
+    assert " inf " not in chosen.reason
