@@ -56,6 +56,8 @@ from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, meas
 
 SHORTEST = 5.0
 """Seconds without which nothing but the final training is done."""
+ANOTHER_FINISH = 0.3
+"""A final training that failed is tried once more, calmer, if this share of its time is left."""
 
 
 def run_search(
@@ -376,6 +378,12 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     # Where no question was asked, the learning rate is that of the range test.
     recipe = _for_finish(bench, recipe, shape, most) if progress.decisions else with_shape(recipe, shape, 1.0)
     final = run_finish(bench, recipe, shape, _epochs_left(bench), most, winner)
+    left = bench.clock.left() if bench.budget.timed else _epochs_left(bench)
+    if final is None and left > ANOTHER_FINISH * float(bench.state.plan.get("finish", math.inf)):
+        bench.state.finish_members = 1
+        calm = {"optimizer.lr": 0.25 * recipe.optimizer.lr, "optimizer.clip_norm": 1.0}
+        bench.say("note", text="once more: one network, a quarter of the learning rate, gradients clipped at 1")
+        final = run_finish(bench, replace(recipe, calm), shape, _epochs_left(bench), most, winner)
     if final is not None:
         return final
     if not bench.run.recipe.exists():

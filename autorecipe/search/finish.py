@@ -131,7 +131,7 @@ def run_finish(
     tell_foresight(bench, winner or recipe, replace(final, {"training.steps": steps + begun}))
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
-    race = _thread_race(bench, limit)
+    race, whole = _thread_race(bench, limit), True
     try:
         for look in train(
             session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
@@ -139,6 +139,7 @@ def run_finish(
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
             if counted and bench.clock.left() < reserve:
                 held_up(bench, "the final training ends before its last step")
+                whole = False
                 break
             if race is not None and look.step > seen_step:
                 try:
@@ -158,12 +159,14 @@ def run_finish(
                 bench.heartbeat()
                 last_saved = time.monotonic()
     except (Diverged, OutOfMemory) as error:
+        if not bench.budget.timed:
+            bench.state.spent_epochs += epochs_of(bench, as_run(final, session))
         _tell_failed(bench, error)
         return None
     except Stopped:
         _keep_interrupted(bench, final, session)
         raise
-    return _complete(bench, final, session)
+    return _complete(bench, final, session, whole)
 
 
 def _members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | None) -> int:
@@ -220,7 +223,8 @@ def as_run(recipe: Recipe, session: Session) -> Recipe:
     )
 
 
-def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
+def _complete(bench: Workbench, recipe: Recipe, session: Session, whole: bool) -> Recipe:
+    """Save the final model, unless one of before is better; `whole`: the learning rate has come down to its end."""
     final = as_run(recipe, session)
     model = session.readable
     if not bench.budget.timed:
@@ -228,8 +232,9 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session) -> Recipe:
     final, model = polish(bench, final, model)
     old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
     # A finished run with more budget: the new training may be shorter than the first.
-    if old is not None and old.training.train_on != "train" and not _beats(bench, final, model, old):
-        bench.say("note", text="the final model of before is better, or was trained for longer: it stays")
+    asked = not whole or (old is not None and old.training.train_on != "train")
+    if old is not None and asked and not _beats(bench, final, model, old):
+        bench.say("note", text="the model of before is better, or was trained for longer: it stays")
         forget_foresight(bench)
         final = old
     else:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,18 @@ def test_without_time_the_command_is_said_and_no_older_model_stays(replayed):
     assert not run.onnx.exists()
     assert "autorecipe export" in texts(heard)
     assert json.loads(run.state.read_text())["spent_seconds"] >= spent
+
+
+def test_a_program_of_the_model_before_goes(replayed):
+    run = replayed("iris").run
+    written = run.weights.stat().st_mtime
+    for age, stays in ((10, True), (-10, False)):
+        run.program.write_bytes(b"a program")
+        os.utime(run.program, (written + age, written + age))
+        heard = Heard()
+        leave_outputs(run, heard, math.inf)
+        assert run.program.exists() == stays
+        assert ("model.pt2 was of the model before" in texts(heard)) != stays
 
 
 def test_a_stopped_run_leaves_its_script(replayed):

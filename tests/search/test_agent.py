@@ -13,7 +13,8 @@ from autorecipe.errors import CheckFailed, InputError, Stopped
 from autorecipe.predictor import load
 from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_json, write_text
-from autorecipe.search import finish, question, trials
+from autorecipe.search import agent, finish, question, trials
+from autorecipe.search import stages as stages_of
 from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
@@ -280,15 +281,36 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     with pytest.raises(InputError, match="same kind"):
         resumed(found.path, "+5m")
     before = read_json(found.run.summary)["budget"]
-    write_json(found.run.state, {**read_json(found.run.state), "finish_steps": 7})
+    write_json(found.run.state, {**read_json(found.run.state), "finish_steps": 7, "finish_members": 7})
     more = resumed(found.path, "+3epochs")
-    assert read_json(more.run.state)["finish_steps"] != 7  # it was asked for a shorter finish
+    state = read_json(more.run.state)
+    assert 7 not in (state["finish_steps"], state["finish_members"])  # they were asked for a shorter finish
     after = read_json(more.run.summary)
     assert after["status"] == "complete"
     assert after["budget"]["epochs"] == pytest.approx(before["spent_epochs"] + 3)
     assert after["budget"]["spent_epochs"] > before["spent_epochs"]
     assert read_json(found.run.settings)["budget"].endswith("epochs")
     check_trials(more.run)
+
+
+def test_resume_goes_the_way_that_was_gone(searched, resumed, monkeypatch):
+    """Whatever would be said today of a stage that is over: a longer finish may make another diagnosis."""
+    found = searched(**SMALL)
+    before = read_json(found.run.decisions)
+    stages = [row["stage"] for row in before]
+    assert {"small", "width", "depth"} <= set(stages), "a diagnosis that leaves width and depth out must matter"
+    monkeypatch.setattr(agent, "diagnose", lambda *_: (stages_of.OVERFITTING, "so says the test"))
+    saved = []
+    real = agent.save_decisions
+    monkeypatch.setattr(agent, "save_decisions", lambda run, rows: (saved.append(len(rows)), real(run, rows)))
+    resumed(found.path, "+20epochs")
+    after = read_json(found.run.decisions)
+    last = {"diagnosis", "next_stage"}  # of the last one there is more time now
+    assert after[: len(before) - 1] == before[:-1]
+    assert {k: v for k, v in after[len(before) - 1].items() if k not in last} == {
+        k: v for k, v in before[-1].items() if k not in last
+    }
+    assert all(count >= len(before) for count in saved), "a kill in between would lose decisions"
 
 
 def test_a_shorter_final_training_does_not_replace_a_longer_one(searched, resumed):

@@ -10,14 +10,12 @@ from helpers import recipe_for
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorecipe.clock import Clock, parse_budget
+from autorecipe.clock import parse_budget
 from autorecipe.errors import Stopped
 from autorecipe.recipe import replace
-from autorecipe.rundir import RunDir, read_json, read_lines
+from autorecipe.rundir import read_json, read_lines
 from autorecipe.search import question, trials, workbench
 from autorecipe.search.growth import afford
-from autorecipe.search.prepare import make_bench
-from autorecipe.search.settings import Settings
 from autorecipe.search.trials import (
     parts_of,
     run_cohort,
@@ -26,36 +24,10 @@ from autorecipe.search.trials import (
     seed_runs,
 )
 from autorecipe.search.tried import Tried
-from autorecipe.search.workbench import State, at_once_in, measure_shape
+from autorecipe.search.workbench import at_once_in, measure_shape
 from autorecipe.training.cohort_size import Choice, alone_to_group
 from autorecipe.training.loop import OutOfMemory
 from autorecipe.training.stack_layers import NotStackable
-
-
-@pytest.fixture
-def bench_of(tmp_path):
-    """A workbench for a data set, with a budget in epochs."""
-
-    def make(dataset, **settings):
-        run = RunDir(tmp_path / "run")
-        run.path.mkdir(exist_ok=True)
-        budget = parse_budget("20epochs")
-        settings = Settings(source="none", budget="20epochs", device="cpu", threads=1, **settings)
-        return make_bench(
-            settings,
-            run,
-            dataset,
-            budget,
-            Clock(0.0, float("inf"), 0.0),
-            State(),
-            lambda *_, **__: None,
-            lambda: None,
-            None,
-        )
-
-    before = torch.get_num_threads()
-    yield make
-    torch.set_num_threads(before)
 
 
 def recipes_of(dataset, count=4, **changes):
