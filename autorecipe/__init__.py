@@ -106,7 +106,7 @@ def search(
             place = None if out is None else Path(out)
             return run_search(chosen, place, clock, source=None if known else data, say=told, stop=_go_on)
 
-        run = with_outputs(job, say or _silent) if chosen.outputs else job(say or _silent)
+        run = with_outputs(job, say or _silent)
     return Result(run)
 
 
@@ -118,11 +118,11 @@ def resume(
     metric: Any = None,
     say: Callable[..., None] | None = None,
 ) -> Result:
-    """Go on with an interrupted run, or give a finished one more time (`budget="+5m"`).
+    """Go on with an interrupted run, or give a finished one more time (`budget="+5m"`, `"+20epochs"`).
 
     Args:
         run: the run's folder.
-        budget: time on top; None: what is left of the run's own budget.
+        budget: time or epochs on top; None: what is left of the run's own budget.
         data: the arrays again, if the run was of arrays.
         metric: the function again, if the run's metric is one.
         say: told everything that happens.

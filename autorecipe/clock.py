@@ -34,6 +34,11 @@ class Budget:
         return self.seconds is not None
 
 
+def example_of_more(given: str) -> str:
+    """What to type to give a run with such a budget more of the same kind."""
+    return "+20epochs" if given.strip().lower().endswith(("epochs", "epoch", "ep")) else "+5m"
+
+
 def parse_budget(text: str) -> Budget:
     """Read `10m`, `90s`, `1h30m`, `45` (seconds) or `20epochs`.
 

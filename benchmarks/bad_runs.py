@@ -408,6 +408,7 @@ def damaged(made: Made) -> list[Case]:
     resumes = [
         ("finished", "a finished run without more time", "resume run", "complete", table),
         ("other-kind", "seconds for a run of epochs", "resume run --budget +5m", "epochs", table),
+        ("replay", "a replay", "resume run", "replay", both(table, damage("settings.json", fields(replay=True)))),
         ("budget", "more time that is none", "resume run --budget soon", "soon", table),
         ("missing", "a run that is not there", "resume runs/none", "runs/none", nothing),
         ("no-run", "a folder that is no run", "resume photos", "photos", good_photos),

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from autorecipe.cli import words
 from autorecipe.cli.display import write_line
 from autorecipe.cli.tables import show_table
+from autorecipe.clock import example_of_more
 from autorecipe.errors import InputError
 from autorecipe.rundir import RunDir, read_json, read_lines
 
@@ -189,13 +190,15 @@ def _places(run: RunDir, summary: dict[str, Any], place: str) -> list[str]:
         if path.exists():
             lines.append(f"  {path.name:<18} {what}")
     word = shlex.quote(place)
-    source = _read(run.settings, {}).get("source")
+    settings = _read(run.settings, {})
+    source = settings.get("source")
     dataset = shlex.quote(str(source)) if source else "DATASET"
     lines.append("next:")
     if run.weights.exists():
         lines.append(f"  autorecipe predict {word} INPUT --out predictions.csv")
         lines.append(f"  autorecipe replay {shlex.quote(words.shown_path(run.recipe))} {dataset}")
-    more = " --budget +5m" if summary.get("status") == "complete" else ""
-    lines.append(f"  autorecipe resume {word}{more}")
+    if not settings.get("replay"):
+        more = f" --budget {example_of_more(str(settings.get('budget')))}"
+        lines.append(f"  autorecipe resume {word}{more if summary.get('status') == 'complete' else ''}")
     lines.append(f"  autorecipe dashboard {word}")
     return [words.clean(line) if line.strip() else line for line in lines]

@@ -59,7 +59,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of splits, trials and netwo
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads; else all cores.")]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", show_default=False, help="The run's folder; else runs/DATASET-1, -2, ...")
+    Path | None, typer.Option(metavar="DIR", show_default=False, help="The run's folder; else a new one in runs/.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Only the run's folder and its score, at the end.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output and nothing else.")]

@@ -133,14 +133,14 @@ def resume(
     run: Run,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="+TIME", help="Time on top of what is left, such as +5m; needed for a finished run."),
+        typer.Option(metavar="+TIME", help="Time on top, +5m, or +20epochs where the run's budget is in epochs."),
     ] = None,
     quiet: Quiet = False,
     as_json: JsonEvents = False,
 ) -> None:
     """Go on with a run that was stopped or killed.
 
-    Nothing that was finished is trained again. A finished run goes on with --budget +TIME.
+    Nothing that was finished is trained again. A finished run goes on with --budget +TIME only.
     """
     more = None if budget is None else parse_budget(budget)
     folder = open_run(run)

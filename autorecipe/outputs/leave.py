@@ -64,13 +64,17 @@ def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
 def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
     """Write `train.py`, `report.html`, and `model.onnx` if there is time; what cannot be written is a note, no error.
 
+    Nothing where the run's settings say so (`outputs`).
+
     Args:
         run: the run, in which nobody works any more.
         say: told what was left out, and why.
         seconds_left: of the budget; infinite if it is in epochs.
     """
+    from autorecipe.search.settings import load_settings
+
     begin = time.monotonic()
-    if not (run.weights.exists() and run.recipe.exists()):
+    if not (run.weights.exists() and run.recipe.exists() and load_settings(run).outputs):
         return
 
     def note(text: str) -> None:

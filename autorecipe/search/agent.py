@@ -12,7 +12,7 @@ from dataclasses import replace as replace_record
 from pathlib import Path
 from typing import Any
 
-from autorecipe.clock import Budget, Clock, parse_budget
+from autorecipe.clock import Budget, Clock, example_of_more, parse_budget
 from autorecipe.errors import InputError, Stopped
 from autorecipe.recipe import Recipe, describe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
@@ -47,7 +47,7 @@ from autorecipe.search.prepare import (
     tell_data,
 )
 from autorecipe.search.question import ask_question
-from autorecipe.search.settings import Settings, add_budget, check_settings, load_settings, load_state
+from autorecipe.search.settings import Settings, add_budget, check_settings, is_replay, load_settings, load_state
 from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, UNSTABLE, Stage, diagnose, following
 from autorecipe.search.summary import score_saved
@@ -119,6 +119,11 @@ def resume_run(
         InputError: nothing to resume, other data, or a damaged folder.
     """
     settings = load_settings(run)
+    if is_replay(run):
+        raise InputError(
+            f"{run.path} is a replay: a single training, which is not resumed; train the recipe again with "
+            "autorecipe replay RECIPE DATASET"
+        )
     if settings.source is None and source is None:
         raise InputError(
             f"{run.path} is a run of arrays from Python; go on with it from Python: autorecipe.resume(run, data=(X, y))"
@@ -129,11 +134,15 @@ def resume_run(
         budget = parse_budget(settings.budget)
         finished = run.summary.exists() and read_mapping(run.summary).get("status") == "complete"
         if finished and more is None:
-            raise InputError(f"{run.path} is complete; to give it more time: autorecipe resume {run.path} --budget +5m")
+            more_of = example_of_more(budget.given)
+            raise InputError(
+                f"{run.path} is complete; to give it more time: autorecipe resume {run.path} --budget {more_of}"
+            )
         if more is not None:
             if more.timed != budget.timed:
                 raise InputError(
-                    f"the run's budget is '{budget.given}'; give more of the same kind, not '{more.given}'"
+                    f"the run's budget is '{budget.given}'; give more of the same kind, not '{more.given}': type "
+                    f"--budget {example_of_more(budget.given)}"
                 )
             budget = add_budget(budget, more, state, finished)
             state.finish_steps = None  # asked of a shorter finish, and maybe of another network

@@ -8,7 +8,7 @@ from autorecipe.recipe import Recipe, describe, dump_yaml, replace, to_dict
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, write_json, write_text, writing
 from autorecipe.search.ledger import save_decisions
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
-from autorecipe.search.settings import Settings
+from autorecipe.search.settings import REPLAY, Settings
 from autorecipe.search.space import load_space
 from autorecipe.search.summary import keeps_confirm, score_saved
 from autorecipe.search.trials import run_recipe
@@ -73,7 +73,7 @@ def replay_recipe(
     if seed is not None:
         recipe = replace(recipe, {"training.seed": seed})
     with writing(run), locked(run):
-        write_json(run.settings, {"format": 1, **to_dict(settings)})
+        write_json(run.settings, {"format": 1, REPLAY: True, **to_dict(settings)})
         budget = Budget(settings.budget, epochs=float(recipe.training.steps))
         space = load_space(dataset.info.modality)
         bench = make_bench(

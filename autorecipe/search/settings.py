@@ -13,6 +13,9 @@ from autorecipe.rundir import RunDir, read_json, read_mapping
 from autorecipe.search.planner import Plan
 from autorecipe.search.workbench import State
 
+REPLAY = "replay"
+"""Key of `settings.json` that is there in a replay's folder."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -96,9 +99,15 @@ def load_settings(run: RunDir) -> Settings:
     """
     data = read_mapping(run.settings)
     data.pop("format", None)
+    data.pop(REPLAY, None)
     settings = from_dict(Settings, data, "settings.json")
     assert isinstance(settings, Settings)
     return settings
+
+
+def is_replay(run: RunDir) -> bool:
+    """Whether a run's folder is of one recipe trained once, and not of a search."""
+    return bool(read_mapping(run.settings).get(REPLAY, False))
 
 
 def load_state(run: RunDir) -> State:

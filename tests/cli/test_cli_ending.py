@@ -73,6 +73,22 @@ def test_the_end_says_where_everything_lies_and_what_to_type(run: RunDir) -> Non
         assert part in text, part
 
 
+@pytest.mark.parametrize(
+    ("settings", "next_line"),
+    [
+        ({"budget": "10m"}, "autorecipe resume {} --budget +5m"),
+        ({"budget": "20epochs"}, "autorecipe resume {} --budget +20epochs"),
+        ({"budget": "100epochs", "replay": True}, None),
+    ],
+)
+def test_what_to_type_next_is_what_will_be_taken(run: RunDir, settings: dict[str, object], next_line: str) -> None:
+    write_json(run.settings, {"format": 1, "source": "data.csv", **settings})
+    out = io.StringIO()
+    show_end(run, out)
+    lines = [line.strip() for line in out.getvalue().splitlines() if "autorecipe resume" in line]
+    assert [line.split("--budget")[-1] for line in lines] == ([next_line.split("--budget")[-1]] if next_line else [])
+
+
 def test_quiet_is_two_lines(run: RunDir) -> None:
     out = io.StringIO()
     show_end(run, out, quiet=True)

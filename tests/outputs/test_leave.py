@@ -50,6 +50,14 @@ def test_a_program_of_the_model_before_goes(replayed):
         assert ("model.pt2 was of the model before" in texts(heard)) != stays
 
 
+def test_a_run_without_outputs_stays_without_when_resumed(no_baselines, tmp_path):
+    chosen = {"max_width": 16, "checks": False, "outputs": False}
+    result = autorecipe.search("iris", "6epochs", out=tmp_path / "run", **chosen)
+    more = autorecipe.resume(tmp_path / "run", "+3epochs")
+    assert more.summary["budget"]["epochs"] > result.summary["budget"]["epochs"]
+    assert not any(path.exists() for path in (more.run.script, more.run.onnx, more.run.report))
+
+
 def test_a_stopped_run_leaves_its_script(replayed):
     run, heard = replayed("iris").run, Heard()
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import Heard, go_on
 
 from autorecipe.clock import parse_budget, start_clock
 from autorecipe.data.modality import Splits
@@ -276,9 +277,9 @@ def test_two_runs_of_one_name_do_not_share_a_storage(searched, tmp_path):
 
 def test_a_finished_run_wants_more_budget(searched, resumed):
     found = searched(budget="6epochs", max_width=64)
-    with pytest.raises(InputError, match="--budget"):
+    with pytest.raises(InputError, match=r"--budget \+20epochs"):
         resumed(found.path)
-    with pytest.raises(InputError, match="same kind"):
+    with pytest.raises(InputError, match=r"same kind.*--budget \+20epochs"):
         resumed(found.path, "+5m")
     before = read_json(found.run.summary)["budget"]
     write_json(found.run.state, {**read_json(found.run.state), "finish_steps": 7, "finish_members": 7})
@@ -291,6 +292,19 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     assert after["budget"]["spent_epochs"] > before["spent_epochs"]
     assert read_json(found.run.settings)["budget"].endswith("epochs")
     check_trials(more.run)
+
+
+def test_a_replay_is_not_resumed(searched, resumed, tmp_path):
+    """It would become a search of as many epochs as the recipe has steps."""
+    found = searched(budget="6epochs", max_width=64)
+    clock = start_clock(parse_budget("6epochs"), since_process_start=False)
+    again = replay_recipe(
+        load_recipe(found.run.recipe), "iris", tmp_path / "again", clock, device="cpu", say=Heard(), stop=go_on
+    )
+    for more in (None, "+5m", "+6epochs"):
+        with pytest.raises(InputError, match="is a replay"):
+            resumed(again.path, more)
+    assert read_json(again.summary)["status"] == "complete"
 
 
 def test_resume_goes_the_way_that_was_gone(searched, resumed, monkeypatch):
