@@ -8,7 +8,7 @@ from helpers import recipe_for
 
 from autorecipe.recipe import load_recipe, replace
 from autorecipe.rundir import read_json, read_lines
-from autorecipe.search import finish, points, question, trials
+from autorecipe.search import finish, points, question, trials, workbench
 from autorecipe.search.points import Alternative, Question, recipe_of
 from autorecipe.search.space import StageSpace
 from autorecipe.search.trials import run_cohort, run_recipe, run_together, rungs_of
@@ -80,7 +80,7 @@ def test_runs_alone_share_the_time_of_the_cohort_that_did_not_fit(iris, bench_of
 
 def test_a_shape_whose_cohort_does_not_fit_is_asked_for_one_after_another(iris, bench_of, monkeypatch):
     bench, recipe = bench_of(iris), recipe_for(iris)
-    monkeypatch.setattr("autorecipe.search.workbench._at_once", lambda *_: Choice(8, 0.2, "8 at once"))
+    monkeypatch.setattr(workbench, "_at_once", lambda *_: Choice(8, 0.2, "8 at once"))
     assert measure_shape(bench, recipe, 1.0).members == 8
     assert measure_shape(bench, recipe, 1.0).members == 8
     bench.no_cohort.add(shape_key(recipe))
@@ -134,7 +134,7 @@ def test_a_network_that_cannot_be_measured_is_a_failed_trial(searched, resumed, 
 @pytest.mark.parametrize("where", ["start_session", "train"])
 def test_a_final_training_that_does_not_fit_leaves_the_searchs_model(searched, monkeypatch, where):
     def used_up(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise OutOfMemory("too large") if where == "train" else torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(finish, where, used_up)
     found = searched(budget="60epochs", max_width=64, max_depth=3)
