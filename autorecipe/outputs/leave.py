@@ -5,7 +5,7 @@ The one place that all doors go through: search, resume and replay, from the com
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
 def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
     """Write `train.py`, `report.html`, and `model.onnx` if there is time; what cannot be written is a note, no error.
 
-    Nothing where the run's settings say so (`outputs`).
+    Where the run's settings want none (`outputs`), only exports of an older model are removed.
 
     Args:
         run: the run, in which nobody works any more.
@@ -74,7 +74,7 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
     from autorecipe.search.settings import load_settings
 
     begin = time.monotonic()
-    if not (run.weights.exists() and run.recipe.exists() and load_settings(run).outputs):
+    if not (run.weights.exists() and run.recipe.exists()):
         return
 
     def note(text: str) -> None:
@@ -82,21 +82,32 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
         say("note", text=text)
 
     try:
+        if not load_settings(run).outputs:
+            _remove_older(run, ("script", "onnx", "torch"), note)
+            return
         _leave(run, "script", note)
         if seconds_left - (time.monotonic() - begin) >= EXPORT_SECONDS:
             _leave(run, "onnx", note)
         else:
             run.onnx.unlink(missing_ok=True)  # of the model before
             note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
-        if run.program.exists() and run.program.stat().st_mtime < run.weights.stat().st_mtime:
-            run.program.unlink()
-            note(f"model.pt2 was of the model before; to write it: autorecipe export {run.path} --format torch")
+        _remove_older(run, ("torch",), note)
         _account(run, time.monotonic() - begin)
         _leave_report(run, note)
     except OSError as error:
         if disk_reason(error) is None:
             raise
         say("note", text=f"{run.path} cannot be written: {disk_reason(error)}")
+
+
+def _remove_older(run: RunDir, forms: Sequence[str], note: Callable[[str], None]) -> None:
+    """Exports that are older than the weights are of a model that is no more."""
+    paths = {"script": run.script, "onnx": run.onnx, "torch": run.program}
+    for form in forms:
+        path = paths[form]
+        if path.exists() and path.stat().st_mtime < run.weights.stat().st_mtime:
+            path.unlink()
+            note(f"{path.name} was of the model before; to write it: autorecipe export {run.path} --format {form}")
 
 
 def _leave(run: RunDir, form: str, note: Callable[[str], None]) -> None:

@@ -33,6 +33,7 @@ from autorecipe.search.ledger import (
     search_score,
 )
 from autorecipe.search.length import choose_steps
+from autorecipe.search.outlook import forget_foresight
 from autorecipe.search.prepare import (
     Say,
     Stop,
@@ -53,6 +54,8 @@ from autorecipe.search.stages import STAGES, UNSTABLE, Stage, diagnose, followin
 from autorecipe.search.summary import score_saved
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, measure_shape, phase, steps_for, with_shape
+from autorecipe.training.checkpoint import free_memory
+from autorecipe.training.loop import Diverged, OutOfMemory
 
 SHORTEST = 5.0
 """Seconds without which nothing but the final training is done."""
@@ -147,9 +150,8 @@ def resume_run(
             budget = add_budget(budget, more, state, finished)
             state.finish_steps = None  # asked of a shorter finish, and maybe of another network
             if finished:  # an interrupted final training goes on with as many
-                state.finish_members = None
+                state.finish_members, state.finish_calm = None, False
             settings = replace_record(settings, budget=budget.given)
-            write_json(run.settings, {"format": 1, **to_dict(settings)})
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
         clock = Clock(clock.start, limit, state.spent_seconds)
         worker = base.start_worker() if settings.baselines else None
@@ -160,6 +162,12 @@ def resume_run(
                 raise InputError(f"the data has changed since {run.path} was begun; begin a new run")
             space = load_space(dataset.info.modality, settings.space)
             bench = make_bench(settings, run, dataset, budget, clock, state, say, stop, space)
+            if more is not None:
+                write_json(run.settings, {"format": 1, **to_dict(settings)})
+                bench.heartbeat()
+            if finished:  # from here on a kill leaves a run that has time left
+                run.checksums.unlink(missing_ok=True)
+                write_json(run.summary, {**read_mapping(run.summary), "status": "interrupted"})
             return _search(settings, bench, worker, resumed=True)
         finally:
             base.kill(worker)
@@ -276,7 +284,8 @@ def _recorded(
 ) -> tuple[str, str] | None:
     """The diagnosis that an earlier part of the run wrote down for the stage that was recalled; None: there is none.
 
-    With more time than it counted on, the last one is made anew: a network may then be trained for long enough.
+    With more seconds than the plan had for the finish the last one is made anew: a network may then be trained for long
+    enough.  A plan in epochs stays as it was.
     """
     said, recalled = progress.decisions[-1].diagnosis, len(progress.decisions)
     word, _, why = said.partition(": ")
@@ -386,18 +395,38 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     most = bench.state.finish_steps or None
     # Where no question was asked, the learning rate is that of the range test.
     recipe = _for_finish(bench, recipe, shape, most) if progress.decisions else with_shape(recipe, shape, 1.0)
-    final = run_finish(bench, recipe, shape, _epochs_left(bench), most, winner)
-    left = bench.clock.left() if bench.budget.timed else _epochs_left(bench)
-    if final is None and left > ANOTHER_FINISH * float(bench.state.plan.get("finish", math.inf)):
-        bench.state.finish_members = 1
-        calm = {"optimizer.lr": 0.25 * recipe.optimizer.lr, "optimizer.clip_norm": 1.0}
-        bench.say("note", text="once more: one network, a quarter of the learning rate, gradients clipped at 1")
-        final = run_finish(bench, replace(recipe, calm), shape, _epochs_left(bench), most, winner)
-    if final is not None:
-        return final
+    calm = replace(recipe, {"optimizer.lr": 0.25 * recipe.optimizer.lr, "optimizer.clip_norm": 1.0})
+    going = True
+    while going:
+        tried = calm if bench.state.finish_calm else recipe
+        try:
+            return run_finish(bench, tried, shape, _epochs_left(bench), most, winner)
+        except (Diverged, OutOfMemory) as error:
+            bench.say("note", text=f"the final training failed: {error}")
+            forget_foresight(bench)
+            going = _once_more(bench, error)
+        free_memory(bench.hardware.device)
     if not bench.run.recipe.exists():
         raise InputError("no training run succeeded: see the trials' reasons in the run's log.jsonl")
     return load_recipe(bench.run.recipe)
+
+
+def _once_more(bench: Workbench, error: Diverged | OutOfMemory) -> bool:
+    """Whether a final training that failed is to be tried again, and otherwise how: kept in the state for a resume."""
+    state = bench.state
+    left = bench.clock.left() if bench.budget.timed else _epochs_left(bench)
+    several, state.finish_members = (state.finish_members or 1) > 1, 1
+    again = several if isinstance(error, OutOfMemory) else not state.finish_calm
+    if not again or left <= ANOTHER_FINISH * float(state.plan.get("finish", math.inf)):
+        bench.say("note", text="the best model of the search is kept")
+        return False
+    if isinstance(error, OutOfMemory):
+        bench.say("note", text="once more, with one network")
+    else:
+        state.finish_calm = True
+        bench.say("note", text="once more: one network, a quarter of the learning rate, gradients clipped at 1")
+    bench.heartbeat()
+    return True
 
 
 def _epochs_left(bench: Workbench) -> float:

@@ -18,7 +18,7 @@ from autorecipe.search.outlook import forget_foresight, tell_foresight
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
 from autorecipe.search.workbench import Shape, Workbench, at_once_in, epochs_of, held_up, use_shape
-from autorecipe.training.checkpoint import load_session, save_session, save_weights, saved_steps
+from autorecipe.training.checkpoint import free_memory, load_session, save_session, save_weights, saved_steps
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
@@ -67,8 +67,8 @@ def run_finish(
     epochs: float,
     most_steps: int | None = None,
     winner: Recipe | None = None,
-) -> Recipe | None:
-    """Train the recipe from scratch on `final_splits` and save it; None if it diverged or did not fit.
+) -> Recipe:
+    """Train the recipe from scratch on `final_splits` and save it.
 
     With a timed budget the clock drives the schedule, so a machine that slows down midway costs score,
     not time; the recipe that comes back says which steps were run.
@@ -80,6 +80,10 @@ def run_finish(
         epochs: how long, when the budget is in epochs.
         most_steps: steps on train alone after which it should end: the same number of epochs on `final_splits`.
         winner: the recipe as the search trained it, for the score that is foretold.
+
+    Raises:
+        Diverged: its loss is not finite any more.
+        OutOfMemory: it does not fit.
     """
     splits = bench.dataset.splits
     train_on = final_splits(bench)
@@ -108,13 +112,9 @@ def run_finish(
             steps, limit = most_steps, None
     final = replace(final, {"training.steps": 1 if limit is not None else steps})
     use_shape(bench, shape, recipe.finish.members)
-    try:
-        with memory_errors():
-            session = start_session(final, bench.data, bench.hardware)
-    except OutOfMemory as error:
-        _tell_failed(bench, error)
-        return None
-    resumed = load_session(session, bench.run.checkpoint)
+    with memory_errors():
+        session = start_session(final, bench.data, bench.hardware)
+        resumed = load_session(session, bench.run.checkpoint)
     if resumed and limit is not None:
         # The checkpoint's seconds were spent of another part of the budget: the schedule goes on from there.
         limit += session.seconds
@@ -158,11 +158,10 @@ def run_finish(
                 save_session(session, bench.run.checkpoint)
                 bench.heartbeat()
                 last_saved = time.monotonic()
-    except (Diverged, OutOfMemory) as error:
+    except (Diverged, OutOfMemory):
         if not bench.budget.timed:
             bench.state.spent_epochs += epochs_of(bench, as_run(final, session))
-        _tell_failed(bench, error)
-        return None
+        raise
     except Stopped:
         _keep_interrupted(bench, final, session)
         raise
@@ -203,11 +202,6 @@ def _thread_race(bench: Workbench, limit: float | None) -> Generator[None, float
     return race
 
 
-def _tell_failed(bench: Workbench, error: Exception) -> None:
-    bench.say("note", text=f"the final training failed ({error}); the best model of the search is kept")
-    forget_foresight(bench)
-
-
 def as_run(recipe: Recipe, session: Session) -> Recipe:
     """The recipe with the steps that were really run: what `replay` repeats."""
     steps = max(1, session.step)
@@ -229,7 +223,12 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session, whole: bool) -
     model = session.readable
     if not bench.budget.timed:
         bench.state.spent_epochs += epochs_of(bench, final)
-    final, model = polish(bench, final, model)
+    try:
+        with memory_errors():
+            final, model = polish(bench, final, model)
+    except OutOfMemory as error:
+        free_memory(bench.hardware.device)
+        bench.say("note", text=f"the final model is left as it was trained: {error}")
     old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
     # A finished run with more budget: the new training may be shorter than the first.
     asked = not whole or (old is not None and old.training.train_on != "train")
@@ -241,7 +240,8 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session, whole: bool) -
         save_weights(model, bench.run.weights)
         write_text(bench.run.recipe, dump_yaml(final))
         bench.run.save_recipe(final)
-    bench.state.best_score = None
+    if final.training.train_on != "train":
+        bench.state.best_score = None
     bench.run.checkpoint.unlink(missing_ok=True)
     bench.heartbeat()
     return final

@@ -32,7 +32,7 @@ from autorecipe.search.tried import (
     result_of,
 )
 from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, use_shape
-from autorecipe.training.checkpoint import free_memory, save_weights
+from autorecipe.training.checkpoint import save_weights
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import OutOfMemory
@@ -186,7 +186,6 @@ def _ask(bench: Workbench, question: Question, study: studies.OpenStudy, shapes:
     try:
         recipe, shape = recipe_of(bench, question, asked.params, shapes)
     except OutOfMemory as error:
-        free_memory(bench.hardware.device)
         result = TrainResult("out_of_memory", 0, 0.0, None, None, reason=f"the network does not fit in memory: {error}")
         studies.set_attrs(study, asked.number, {"state": result.state, "reason": result.reason})
         studies.tell(study, asked.number, "pruned")

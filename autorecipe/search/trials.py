@@ -98,6 +98,10 @@ class _Record:
         steps = self.recipe.training.steps
         return self.ended("pruned", f"stopped at step {self.steps} of {steps}: among the worse half at this rung", read)
 
+    def no_time(self) -> TrainResult:
+        """It was one of many, and their time is over."""
+        return self.ended("stopped", "the time for these trials is over")
+
     def not_finite(self) -> TrainResult:
         """Its predictions are not finite."""
         return self.ended("diverged", f"the predictions were not finite after {self.steps} steps")
@@ -120,6 +124,7 @@ def run_recipe(
     *,
     at_rung: Callable[[Reading], bool] = lambda reading: False,
     deadline: float = math.inf,
+    at_most: float = math.inf,
 ) -> Outcome:
     """Train a recipe for its steps and score it.
 
@@ -129,14 +134,15 @@ def run_recipe(
         train_rows: examples to train on.
         score_rows: examples to score on, never among `train_rows`.
         at_rung: told each rung's reading; True stops the run.
-        deadline: seconds after which the run is given up.
+        deadline: seconds after which the run is given up: something holds the machine up.
+        at_most: seconds that there are for it, which may be less.
     """
     begin = time.monotonic()
     judge, record, rungs = _Judge(bench, train_rows, score_rows), _Record(recipe), rungs_of(recipe)
 
     def keep_going() -> None:
         bench.stop()
-        if time.monotonic() - begin > deadline:
+        if time.monotonic() - begin > min(deadline, at_most):
             raise TimeoutError
 
     def ended(result: TrainResult) -> Outcome:
@@ -155,7 +161,7 @@ def run_recipe(
                 record.curve.append(CurvePoint(look.step, look.seconds, look.lr, look.train_loss, *read))
                 if not math.isfinite(read[1]):
                     return ended(record.not_finite())
-                if not math.isfinite(read[0]):
+                if last and not math.isfinite(read[0]):
                     return ended(record.no_score(judge.info.metric, read))
                 if not last and at_rung(Reading(rungs.index(look.step), *read)):
                     return ended(record.pruned(read))
@@ -169,7 +175,7 @@ def run_recipe(
         return ended(record.ended("out_of_memory", f"the network and its batch do not fit in memory: {error}"))
     except TimeoutError:
         record.steps = session.step
-        return ended(_held_up(bench, record, deadline))
+        return ended(record.no_time() if at_most < deadline else _held_up(bench, record, deadline))
     result = record.ended("complete", "", read, judge.measure("seen", seen, recipe))
     return Outcome(_at(result, begin), session.readable, outputs)
 
@@ -260,7 +266,7 @@ def run_cohort(
             for number in members:
                 if not math.isfinite(read[number][1]):
                     results[number] = records[number].not_finite()
-                elif not math.isfinite(read[number][0]):
+                elif last and not math.isfinite(read[number][0]):
                     results[number] = records[number].no_score(of_member[number].info.metric, read[number])
             left = [number for number in members if number not in results]
             if not last and left:
@@ -341,14 +347,15 @@ def run_together(
     def alone(k: int) -> Outcome:
         left = at_most - (time.monotonic() - begin)
         if left <= 0:
-            return Outcome(_Record(recipes[k]).ended("stopped", "the time for these trials is over"))
+            return Outcome(_Record(recipes[k]).no_time())
         return run_recipe(
             bench,
             recipes[k],
             train_rows[k],
             score_rows[k],
             at_rung=lambda reading: (k, reading.rung) not in told and bool(at_rung({k: reading})),
-            deadline=min(deadline, left),
+            deadline=deadline,
+            at_most=left,
         )
 
     return [alone(k) for k in range(len(recipes))]

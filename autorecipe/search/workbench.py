@@ -23,10 +23,11 @@ from autorecipe.recipe import NetworkSection, Recipe, describe, from_dict, repla
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search.space import Space
+from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort_size import Choice, alone_to_group, choose_members
 from autorecipe.training.evaluate import DeviceData
 from autorecipe.training.hardware import Hardware, Numerics, time_numerics, time_one, use_threads
-from autorecipe.training.loop import Diverged, start_session, train
+from autorecipe.training.loop import Diverged, OutOfMemory, memory_errors, start_session, train
 from autorecipe.training.lr_race import FURTHER, MOST_RACERS, RACE_SEEDS, RACERS
 from autorecipe.training.lr_range import lr_range_test
 from autorecipe.training.optimizers import PRIOR
@@ -72,6 +73,8 @@ class State:
     """Steps on train after which the final training should end; 0: as many as there is time for; None: not asked."""
     finish_members: int | None = None
     """Networks that the final training trains at once; None: not asked."""
+    finish_calm: bool = False
+    """Whether the final training has diverged, and is repeated with a lower rate and clipped gradients."""
     stage: str = ""
     """What is being done now."""
 
@@ -98,6 +101,8 @@ class Workbench:
     """Raises `Stopped` when the user wants to stop."""
     no_cohort: set[str] = field(default_factory=set)
     """Keys of shapes whose cohorts did not fit in memory."""
+    too_large: set[str] = field(default_factory=set)
+    """Keys of shapes that did not fit in memory at all."""
 
     def rows(self, index: np.ndarray) -> torch.Tensor:
         """Row numbers on the device."""
@@ -193,17 +198,44 @@ def measure_shape(
             sweep is enough.
 
     Raises:
-        InputError: never for the user; a shape that does not fit in memory raises `OutOfMemory`.
+        OutOfMemory: the shape does not fit in memory; found once, then known.
     """
-    path = shape_path(bench, recipe)
+    path, key = shape_path(bench, recipe), shape_key(recipe)
     if path.exists():
         try:
             shape = from_dict(Shape, read_json(path))
             assert isinstance(shape, Shape)
-            alone = shape_key(recipe) in bench.no_cohort
-            return replace_record(shape, members=1, further_member=1.0) if alone else shape
+            return replace_record(shape, members=1, further_member=1.0) if key in bench.no_cohort else shape
         except InputError:
             path.unlink()
+    if key in bench.too_large:
+        raise OutOfMemory("as found before")
+    try:
+        with memory_errors():
+            shape = _measure(bench, recipe, share_seconds, fallback, like)
+    except OutOfMemory:
+        free_memory(bench.hardware.device)
+        bench.too_large.add(key)
+        raise
+    write_json(path, shape)
+    bench.say(
+        "lr_range",
+        network=describe(recipe.network),
+        lr=shape.lr_range.suggestion,
+        reason=shape.lr_range.reason,
+        flat=shape.lr_range.flat,
+        numerics=shape.reason,
+        step_ms=round(shape.step_seconds * 1000, 2),
+        params=shape.num_params,
+        cohort=shape.cohort_reason,
+    )
+    return shape
+
+
+def _measure(
+    bench: Workbench, recipe: Recipe, share_seconds: float, fallback: float | None, like: Shape | None
+) -> Shape:
+    """What `measure_shape` has to find out."""
     recipe = replace(recipe, {"training.batch_size": bench.space_batch})
     rows = bench.rows(bench.dataset.splits.train)
     if bench.budget.timed:
@@ -220,7 +252,7 @@ def measure_shape(
     params = params_of(bench, recipe.network)
     choice = _at_once(bench, recipe, rows, numerics, params, like, TRIALS_TO_TIME * share_seconds)
     found = _lr_range(bench, recipe, rows, choice, share_seconds / unit, like is not None, fallback)
-    shape = Shape(
+    return Shape(
         found,
         numerics.step_seconds,
         numerics.precision,
@@ -233,19 +265,6 @@ def measure_shape(
         choice.reason,
         choice.untimed,
     )
-    write_json(path, shape)
-    bench.say(
-        "lr_range",
-        network=describe(recipe.network),
-        lr=found.suggestion,
-        reason=found.reason,
-        flat=found.flat,
-        numerics=numerics.reason,
-        step_ms=round(numerics.step_seconds * 1000, 2),
-        params=shape.num_params,
-        cohort=choice.reason,
-    )
-    return shape
 
 
 def _lr_range(

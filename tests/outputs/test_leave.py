@@ -12,6 +12,7 @@ import autorecipe
 from autorecipe.errors import InputError, Stopped
 from autorecipe.outputs import export as exports
 from autorecipe.outputs.leave import leave_outputs, with_outputs
+from autorecipe.rundir import RunDir
 
 
 def texts(heard):
@@ -53,9 +54,13 @@ def test_a_program_of_the_model_before_goes(replayed):
 def test_a_run_without_outputs_stays_without_when_resumed(no_baselines, tmp_path):
     chosen = {"max_width": 16, "checks": False, "outputs": False}
     before = autorecipe.search("iris", "6epochs", out=tmp_path / "run", **chosen).summary["budget"]["epochs"]
+    run = RunDir(tmp_path / "run")
+    for old in (run.script, run.onnx, run.program):  # written by hand, of the model before
+        old.write_text("")
+        os.utime(old, (0, 0))
     more = autorecipe.resume(tmp_path / "run", "+3epochs")
     assert more.summary["budget"]["epochs"] > before
-    assert not any(path.exists() for path in (more.run.script, more.run.onnx, more.run.report))
+    assert not any(path.exists() for path in (run.script, run.onnx, run.program, run.report))
 
 
 def test_a_stopped_run_leaves_its_script(replayed):

@@ -294,6 +294,38 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     check_trials(more.run)
 
 
+def test_more_time_outlives_a_kill(searched, resumed):
+    """A finished run with more budget that is killed has that budget left."""
+    found = searched(budget="6epochs", max_width=64)
+
+    def killed():
+        if read_json(found.run.state)["spent_epochs"] > 0 and found.run.checksums.exists() is False:
+            raise RuntimeError("killed by the test")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        resumed(found.path, "+20epochs", stop=killed)
+    assert read_json(found.run.summary)["status"] == "interrupted"
+    more = resumed(found.path)
+    budget = read_json(more.run.summary)["budget"]
+    assert read_json(more.run.summary)["status"] == "complete"
+    assert budget["epochs"] == pytest.approx(26, abs=6)
+    assert budget["spent_epochs"] > 10
+
+
+@pytest.mark.parametrize(("finish", "anew"), [(50.0, False), (60.0, True)])
+def test_more_seconds_make_the_last_diagnosis_anew(finish, anew):
+    decisions = [SimpleNamespace(diagnosis=f"fitting: reason {k}") for k in range(3)]
+    bench = SimpleNamespace(state=SimpleNamespace(plan={"finish": 50.0}))
+
+    def recorded(recalled):
+        progress = SimpleNamespace(decisions=decisions[:recalled])
+        return agent._recorded(bench, progress, decisions, SimpleNamespace(finish=finish))
+
+    assert recorded(1) == ("fitting", "reason 0")
+    assert recorded(2) == ("fitting", "reason 1")
+    assert recorded(3) == (None if anew else ("fitting", "reason 2"))
+
+
 def test_a_replay_is_not_resumed(searched, resumed, tmp_path):
     """It would become a search of as many epochs as the recipe has steps."""
     found = searched(budget="6epochs", max_width=64)
