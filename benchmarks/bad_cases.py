@@ -216,4 +216,7 @@ def make_runs(folder: Path) -> Made:
             words = [str(recipe), str(folder / "data" / source), "--out", str(run), "--threads", "1", "--quiet"]
             if code := autorecipe(["replay", *words]):
                 raise SystemExit(f"the run '{kind}' that bad ones are copies of ended with exit code {code}")
+            settings = json.loads((run / "settings.json").read_text())
+            settings.pop("replay")  # short as they are, they stand for runs of searches
+            (run / "settings.json").write_text(json.dumps(settings))
     return Made(folder)
