@@ -110,6 +110,7 @@ class CohortLook:
     cohort: Cohort
 
 
+@memory_errors()
 def start_cohort(
     recipes: Sequence[Recipe],
     data: DeviceData,
@@ -134,12 +135,11 @@ def start_cohort(
     if len({cohort_key(recipe) for recipe in recipes}) != 1:
         raise ValueError("the recipes of a cohort differ in more than its members may")
 
-    with memory_errors():
-        built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
-        models = [model.to(hardware.device) for model in built]
-        stack = Stack(models)
-        averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
-        optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
+    built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
+    models = [model.to(hardware.device) for model in built]
+    stack = Stack(models)
+    averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
+    optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
     at = "cpu" if data.streamed else hardware.device
     moved = {id(r): r.to(at) for r in rows}  # the same rows stay the same: their batches are made once
     weights = class_weights(data.info, recipes[0].regularization.class_weights)
@@ -188,7 +188,8 @@ def train_cohort(
     torch.manual_seed(cohort.recipes[0].training.seed + 1_000_003 * (cohort.step + 1))  # for dropout
     while cohort.numbers and cohort.step < steps:
         # Members that leave change the shapes of all that is set up here.
-        yield from _stretch(cohort, data, wanted, factors, keep_going)
+        with memory_errors():
+            yield from _stretch(cohort, data, wanted, factors, keep_going)
 
 
 def _stretch(
@@ -213,10 +214,9 @@ def _stretch(
     while cohort.step < steps:
         keep_going()
         factor = factors[cohort.step] if factors else lr_factor(first.schedule, cohort.step / steps)
-        with memory_errors():
-            losses = _losses(cohort, data, feed, next(feed.batches))
-            gradients = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
-            cohort.optimizer.step(gradients, peaks * factor)
+        losses = _losses(cohort, data, feed, next(feed.batches))
+        gradients = torch.autograd.grad(losses.sum(), cohort.stack.ordered, materialize_grads=True)
+        cohort.optimizer.step(gradients, peaks * factor)
         cohort.step += 1
         pending += losses.detach()
         count += 1

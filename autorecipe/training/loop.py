@@ -196,6 +196,19 @@ def train(
         Diverged: the loss is not finite.
         OutOfMemory: the device's memory is used up.
     """
+    with memory_errors():  # once, for it would cost the steps of small networks a share
+        yield from _train(session, data, rows, looks, look_seconds, limit_seconds, keep_going)
+
+
+def _train(
+    session: Session,
+    data: DeviceData,
+    rows: Tensor,
+    looks: Sequence[int],
+    look_seconds: float,
+    limit_seconds: float | None,
+    keep_going: Callable[[], object],
+) -> Iterator[Look]:
     recipe, model = session.recipe, session.model
     members = recipe.finish.members
     device = data.targets.device
@@ -218,16 +231,15 @@ def train(
         if progress >= 1:
             break
         lr = recipe.optimizer.lr * lr_factor(recipe.schedule, progress)
-        with memory_errors():
-            set_lr(session.optimizer, lr)
-            loss = step_loss(session, data, next(batches))
-            session.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.optimizer.clip_norm and isinstance(model, Stack):
-                model.clip_gradients(recipe.optimizer.clip_norm)
-            elif recipe.optimizer.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
-            session.optimizer.step()
+        set_lr(session.optimizer, lr)
+        loss = step_loss(session, data, next(batches))
+        session.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.optimizer.clip_norm and isinstance(model, Stack):
+            model.clip_gradients(recipe.optimizer.clip_norm)
+        elif recipe.optimizer.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
+        session.optimizer.step()
         session.step += 1
         session.warmup_steps += progress < recipe.schedule.warmup
         session.stable_steps += progress < cooldown_start(recipe.schedule)

@@ -133,13 +133,13 @@ def _run(
     return losses.reshape(len(lrs), seeds), before
 
 
+@memory_errors()
 def _losses_of(
     cohort: Cohort, data: DeviceData, rows: torch.Tensor, keep_going: Callable[[], object]
 ) -> dict[int, float]:
     """Mean loss of each member on some examples, by its number."""
     plain = replace(cohort.recipes[0], {"finish": FinishSection()})
-    with memory_errors():
-        outputs = predict(cohort.readable, data.inputs, rows, plain, keep_going)
+    outputs = predict(cohort.readable, data.inputs, rows, plain, keep_going)
     targets = data.targets[rows.to(data.targets.device)].cpu().numpy()
     each = (loss_of_each(targets, outputs[:, k], data.info).mean() for k in range(len(cohort.numbers)))
     return dict(zip(cohort.numbers, map(float, each), strict=True))
