@@ -1,11 +1,14 @@
 """The report's parts by themselves: scales, calibration, the recipe in words."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from autorecipe.outputs.report import first
 from autorecipe.outputs.report.predictions import confusion, label_table, most_confused, reliability, said_classes
 from autorecipe.outputs.report.recipe_lines import change_words, recipe_lines
 from autorecipe.outputs.report.svg import Scale, spread, tag
@@ -95,3 +98,10 @@ def test_what_a_question_changed():
     new = replace(old, {"network.blocks": [{"width": 128}], "optimizer.lr": 0.01, "training.steps": 7})
     assert change_words(old, new) == ["network mlp 64 → mlp 128", "learning rate 0.001 → 0.01"]
     assert change_words(None, new) == []
+
+
+def test_baselines_that_a_resume_measured_again_are_said_once():
+    events = [{"name": name, "score": score} for name, score in (("linear", 0.7), ("majority", 0.5), ("linear", 0.8))]
+    facts = SimpleNamespace(of=lambda kind: events)
+    assert first._begin(facts) == "Baselines on val: linear 0.8000, majority 0.5000."
+    assert first._begin(SimpleNamespace(of=lambda kind: [])) == "No baseline was measured."

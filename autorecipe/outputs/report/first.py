@@ -222,11 +222,8 @@ def _race(event: dict[str, Any]) -> str:
 
 
 def _begin(facts: Facts) -> str:
-    told = [
-        f"{text(event.get('name'))} {number(real(event.get('score')))}"
-        for event in facts.of("baseline")
-        if real(event.get("score")) is not None
-    ]
+    scores = {text(event.get("name")): real(event.get("score")) for event in facts.of("baseline")}  # again by a resume
+    told = [f"{name} {number(score)}" for name, score in scores.items() if score is not None]
     return f"Baselines on val: {', '.join(told)}." if told else "No baseline was measured."
 
 
