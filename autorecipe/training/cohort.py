@@ -20,7 +20,8 @@ from autorecipe.training.loop import CHECK_EVERY, average_weight, make_batch, me
 from autorecipe.training.losses import class_weights, member_losses
 from autorecipe.training.optimizers import MemberOptimizer
 from autorecipe.training.schedules import lr_factor
-from autorecipe.training.stack import Stack
+from autorecipe.training.stack import Stack, said_stackable
+from autorecipe.training.stack_layers import NotStackable
 
 OWN = (
     "network.embedding_scale",
@@ -37,6 +38,8 @@ OWN = (
     "regularization.averaging",
 )
 """Fields in which members may differ."""
+TRUST_EXAMPLES = 4
+"""On which a stack is held against its networks, where a user's module says that it can be stacked."""
 
 
 def cohort_key(recipe: Recipe) -> str:
@@ -138,6 +141,9 @@ def start_cohort(
     built = [build(r.network, r.regularization, data.info, r.training.seed) for r in recipes]
     models = [model.to(hardware.device) for model in built]
     stack = Stack(models)
+    if (name := said_stackable(models[0])) is not None:
+        few = rows[0][:TRUST_EXAMPLES]
+        _hold_against(stack, models, tuple(x[few.to(x.device)].to(hardware.device) for x in data.inputs), name)
     averaged = _frozen(models) if any(r.regularization.averaging for r in recipes) else None
     optimizer = MemberOptimizer([r.optimizer for r in recipes], stack.matrix, stack.num_decayed)
     at = "cpu" if data.streamed else hardware.device
@@ -153,6 +159,22 @@ def start_cohort(
         None if weights is None else weights.to(hardware.device),
         order_seed,
     )
+
+
+@torch.no_grad()
+def _hold_against(stack: Stack, models: Sequence[nn.Module], inputs: tuple[Tensor, ...], name: str) -> None:
+    """Raise NotStackable where the stack gives other outputs than its networks."""
+    for part in (stack, *models):
+        part.eval()
+    try:
+        together = stack(*inputs)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise NotStackable(f"{name} says `stackable = True`, but fails on several networks' inputs: {error}") from error
+    alone = torch.stack([model(*inputs) for model in models], 1)
+    if together.shape != alone.shape or not torch.allclose(together, alone, rtol=1e-2, atol=1e-3):
+        raise NotStackable(f"{name} says `stackable = True`, but gives other outputs stacked than alone")
+    for part in (stack, *models):
+        part.train()
 
 
 def _frozen(models: Sequence[nn.Module]) -> Stack:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from autorecipe.training.stack_layers import MemberDropout, NotStackable, OfMembers, Stacked, stacked
+from autorecipe.training.stack_layers import CONTAINERS, MemberDropout, NotStackable, OfMembers, Stacked, stacked
 
 
 class Stack(nn.Module):
@@ -122,6 +122,12 @@ def why_not(models: Sequence[nn.Module]) -> str | None:
     except NotStackable as error:
         return str(error)
     return None
+
+
+def said_stackable(model: nn.Module) -> str | None:
+    """The class of a user's module that is stacked because it says that it can be; None: there is none."""
+    said = (type(m) for m in model.modules() if getattr(m, "stackable", False) and type(m) not in CONTAINERS)
+    return next((kind.__name__ for kind in said), None)
 
 
 def decayed_names(model: nn.Module) -> dict[str, bool]:

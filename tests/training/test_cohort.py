@@ -366,7 +366,25 @@ class Known(nn.Module):
         return self.two(torch.relu(self.one(numbers)))
 
 
-@pytest.mark.parametrize(("kind", "told"), [(Strange, "Strange has no stacked form"), (Known, None)])
+class Mistaken(Known):
+    def forward(self, numbers, codes):
+        return self.two(torch.softmax(self.one(numbers), 0))
+
+
+class Broken(Known):
+    def forward(self, numbers, codes):
+        return self.two(self.one(numbers).view(len(numbers), 8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Strange, "Strange has no stacked form"),
+        (Mistaken, "Mistaken says `stackable = True`, but gives other outputs"),
+        (Broken, "Broken says `stackable = True`, but fails"),
+        (Known, None),
+    ],
+)
 def test_a_users_family(iris, monkeypatch, kind, told, one_thread):
     own = Family(lambda info: NetworkSection(family="own"), lambda s: None, lambda s: [], lambda s, info: kind())
     monkeypatch.setitem(networks.FAMILIES, "own", own)
