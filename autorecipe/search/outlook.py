@@ -43,30 +43,44 @@ from autorecipe.training.evaluate import score
 # begin: python benchmarks/foresight_prior.py --write
 PRIORS = {
     "image": CurvePrior(
-        level=(-2.152, 1.186),
-        log_rate=(0.772, 1.091),
-        logit_floor=(-0.559, 2.359),
-        correlation=0.153,
-        noise=0.35,
-        members=(0.199, 0.3),
-        data=(0.048, 0.062),
-        views=(0.193, 0.204),
+        level=(-2.16, 1.16),
+        log_rate=(-0.17, 0.38),
+        logit_floor=(-1.73, 0.96),
+        correlation=0.27,
+        noise=0.15,
+        members=(0.2, 0.3),
+        data=(0.05, 0.06),
+        views=(0.19, 0.2),
     ),
-    "table": CurvePrior(
-        level=(-0.927, 1.468),
-        log_rate=(0.312, 1.439),
-        logit_floor=(0.604, 4.481),
-        correlation=0.526,
-        noise=0.184,
-        members=(0.101, 0.107),
-        data=(0.174, 0.141),
+    "table of classes": CurvePrior(
+        level=(-1.27, 1.5),
+        log_rate=(-0.26, 0.51),
+        logit_floor=(-0.61, 1.57),
+        correlation=-0.43,
+        noise=0.09,
+        members=(0.2, 0.09),
+        data=(0.27, 0.14),
+        views=(0.0, 0.0),
+    ),
+    "table of values": CurvePrior(
+        level=(-0.79, 1.0),
+        log_rate=(-0.68, 0.56),
+        logit_floor=(-0.35, 0.97),
+        correlation=0.24,
+        noise=0.04,
+        members=(0.02, 0.02),
+        data=(0.06, 0.05),
         views=(0.0, 0.0),
     ),
 }
 # end
-"""By modality, with the spread over the data sets that `benchmarks/foresight_prior.py` trains on."""
+"""By kind of data, with the spread over the data sets that `benchmarks/foresight_prior.py` trains on."""
 WON = 0.05
 """Of the log odds of a search score: its trial won there."""
+SETTLED_STEPS = 100
+"""Runs of fewer steps have hardly begun, and the curve's form does not hold for them; ..."""
+HARDLY_BEGUN = 0.5
+"""... they may be off it by so much in log odds for each e-fold that they are shorter."""
 LONG = 3600.0
 """Seconds of a budget from which on the score at others is foretold."""
 OTHERS = (0.25, 0.5, 2.0, 4.0)
@@ -92,8 +106,8 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | 
     if constant is None or not rows:
         forget_foresight(bench)
         return None
-    posterior = learn(PRIORS[final.data.modality], [_point(bench, row, constant, final) for row in rows])
-    foretell = partial(_foretell, bench, posterior, constant, rows[0]["trained_on"], final)
+    posterior = learn(prior_of(bench.dataset.info), [_point(bench, row, constant, final) for row in rows])
+    foretell = partial(_foretell, bench, posterior, constant, rows, final)
     seen = final.training.steps * final.training.batch_size
     predicted, interval = foretell(seen)
     fields: Row = {
@@ -230,10 +244,25 @@ def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float | None:
     return error_of(info.metric, value) if math.isfinite(value) and value != METRICS[info.metric].best else None
 
 
+def prior_of(info: DatasetInfo) -> CurvePrior:
+    """The prior for a kind of data: images, tables with classes, tables with values."""
+    return PRIORS[kind_of(info)]
+
+
+def kind_of(info: DatasetInfo) -> str:
+    """A key of `PRIORS`."""
+    if info.modality == "image":
+        return "image"
+    return "table of values" if info.task == "regression" else "table of classes"
+
+
 def point_of(
-    info: DatasetInfo, constant: float, value: float, scored: int, seen: float, runs: int = 1, won: float = 0.0
+    info: DatasetInfo, constant: float, value: float, scored: int, seen: float, steps: int, runs: int = 1
 ) -> Point:
     """A score as a point of the curve.
+
+    Its spread leaves out the choice of examples: runs that are scored on the same ones are too high or too low
+    together, which says nothing of the curve between them.
 
     Args:
         info: task and metric.
@@ -242,13 +271,16 @@ def point_of(
         scored: examples that it was measured on.  Of a share half an example more is wrong, the posterior mean of
             Jeffreys' prior: none wrong of a hundred is no error of zero.
         seen: examples that were trained on, repetitions counted.
+        steps: that it was trained for.
         runs: seeds that it is the mean of.
-        won: standard deviation for what it owes to having been chosen by it.
     """
+    early = HARDLY_BEGUN * max(0.0, math.log(SETTLED_STEPS / max(1, steps)))
+    return Point(seen / UNIT, log_odds(_error(info, value, scored), constant), early, runs)
+
+
+def _error(info: DatasetInfo, value: float, scored: int) -> float:
     error = error_of(info.metric, value)
-    if is_share(info.metric):
-        error = (error * scored + 0.5) / (scored + 1)
-    return Point(seen / UNIT, log_odds(error, constant), math.hypot(won, _spread(info, constant, error, scored)), runs)
+    return (error * scored + 0.5) / (scored + 1) if is_share(info.metric) else error
 
 
 def _spread(info: DatasetInfo, constant: float, error: float, scored: int) -> float:
@@ -263,10 +295,11 @@ def _constant(bench: Workbench) -> float | None:
 
 def _point(bench: Workbench, row: Row, constant: float, final: Recipe) -> Point:
     """A measured run as a point of the final recipe's curve, on as many training examples as that will have."""
+    info = bench.dataset.info
+    point = point_of(info, constant, row["score"], row["scored"], row["examples_seen"], row["steps"], row["runs"])
+    gain, _ = gain_of_data(prior_of(info), row["trained_on"], _trained_on(bench, final))
     won = WON if row["kind"] == "the trial that won" else 0.0
-    point = point_of(bench.dataset.info, constant, row["score"], row["scored"], row["examples_seen"], row["runs"], won)
-    gain, _ = gain_of_data(PRIORS[final.data.modality], row["trained_on"], _trained_on(bench, final))
-    return replace_record(point, log_odds=point.log_odds - gain)
+    return replace_record(point, log_odds=point.log_odds - gain, spread=math.hypot(point.spread, won))
 
 
 def _trained_on(bench: Workbench, final: Recipe) -> int:
@@ -274,7 +307,7 @@ def _trained_on(bench: Workbench, final: Recipe) -> int:
 
 
 def _foretell(
-    bench: Workbench, posterior: Posterior, constant: float, trained_on: int, final: Recipe, seen: float
+    bench: Workbench, posterior: Posterior, constant: float, rows: Sequence[Row], final: Recipe, seen: float
 ) -> tuple[float, tuple[float, float]]:
     """Score on test of the final recipe after so many examples for each of its networks, and its interval.
 
@@ -282,19 +315,20 @@ def _foretell(
         bench: the workbench.
         posterior: of the recipe's curve.
         constant: from `error_of_constant`.
-        trained_on: examples that the measured runs had.
+        rows: the measured runs.
         final: the recipe.
         seen: examples.
     """
-    info, prior = bench.dataset.info, PRIORS[final.data.modality]
+    info, prior = bench.dataset.info, prior_of(bench.dataset.info)
     gains = [gain_of_members(prior, final.finish.members)]
     if keeps_confirm(bench, final) and test_time_augmentations(final):
         gains.append(prior.views)
-    more_data = gain_of_data(prior, trained_on, _trained_on(bench, final))[1]  # its mean is in the points
+    more_data = gain_of_data(prior, rows[0]["trained_on"], _trained_on(bench, final))[1]  # its mean is in the points
+    measured = min(_spread(info, constant, _error(info, row["score"], row["scored"]), row["scored"]) for row in rows)
     total = sum(mean for mean, _ in gains)
     likely = error_from(posterior.forecast(seen / UNIT, total).median, constant)
     of_test = _spread(info, constant, likely, len(bench.dataset.splits.test))
-    found = posterior.forecast(seen / UNIT, total, math.hypot(of_test, more_data, *(sd for _, sd in gains)))
+    found = posterior.forecast(seen / UNIT, total, math.hypot(measured, of_test, more_data, *(sd for _, sd in gains)))
     best, sign = METRICS[info.metric].best, -1.0 if METRICS[info.metric].higher else 1.0
     assert best is not None
     middle, *ends = (best + sign * error_from(odds, constant) for odds in (found.median, found.low, found.high))

@@ -55,7 +55,7 @@ def test_constants_are_written_between_their_markers(tmp_path):
     copy = tmp_path / "outlook.py"
     copy.write_text(TARGET.read_text())
     prior = CurvePrior((0.1234567, 1.0), (-0.5, 0.3), (-1.5, 0.8), 0.1, 0.05)
-    write(constants({"image": prior, "table": prior}), copy)
+    write(constants(dict.fromkeys(PRIORS, prior)), copy)
     space: dict[str, object] = {"CurvePrior": CurvePrior}
     text = copy.read_text()
     exec(text.split(BEGIN)[1].split(END)[0], space)
