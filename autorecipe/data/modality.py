@@ -80,6 +80,10 @@ class Raw:
     """float64 [N]; later is larger."""
 
 
+STRETCHES = 40
+"""Of time, in a part that decisions are scored on."""
+
+
 @dataclass(frozen=True)
 class Splits:
     """Which example is in which split: int64 index arrays.
@@ -97,6 +101,8 @@ class Splits:
     parts: tuple[np.ndarray, ...]
     order: np.ndarray | None = None
     """Place of each example in the order of time [N], where that matters."""
+    groups: np.ndarray | None = None
+    """Whole numbers [N], the same for examples that belong together, where that matters."""
 
     def rows(self, names: str) -> np.ndarray:
         """The examples of some splits: `train`, `train+val` or `train+val+confirm`."""
@@ -109,6 +115,19 @@ class Splits:
         if self.order is not None:
             return pool[self.order[pool] < self.order[part].min()], part
         return pool[~np.isin(pool, part)], part
+
+    def clusters(self, rows: np.ndarray) -> np.ndarray | None:
+        """Of each row the number of those it is one draw with, int64: its group, or its stretch of time; None: alone.
+
+        Examples of one patient, or of one day, are right and wrong together: how far a score would move with other
+        examples is a matter of the number of groups.
+        """
+        if self.groups is not None:
+            return np.unique(self.groups[rows], return_inverse=True)[1].reshape(-1)
+        if self.order is not None:
+            place = np.argsort(np.argsort(self.order[rows]))
+            return np.asarray(place * min(STRETCHES, len(rows)) // max(1, len(rows)))
+        return None
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def make_splits(
         size = max(1, len(confirm))
         others = _deal(rest, strata, groups, max(1, len(rest) // size), random)[: PARTS - 1]
         parts = (confirm, *others)
-    return Splits(train=rest, val=val, confirm=confirm, test=test, parts=parts)
+    return Splits(train=rest, val=val, confirm=confirm, test=test, parts=parts, groups=groups)
 
 
 def _held_out(num_dev: int) -> int:

@@ -199,7 +199,7 @@ def judge_new(work: Checking, place: int) -> Measured:
     earlier = evidences_of(work.decisions, dataset.info.metric)
     trained_on = len(dataset.splits.held_out(0)[0])
     looks = sum(len(pairs) >= seeds for seeds in LOOKS)
-    return judge(pairs, dataset.targets.numpy(), dataset.info, trained_on, earlier, looks)
+    return judge(pairs, dataset.targets.numpy(), dataset.info, trained_on, earlier, looks, dataset.splits)
 
 
 def _pair_in_words(run: RunDir, decision: Decision, claimed: str) -> str:

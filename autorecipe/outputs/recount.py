@@ -317,7 +317,9 @@ def check_ledger(bench: Workbench, run: RunDir, decisions: Sequence[Decision] | 
         if len(pairs) < max(2, decision.num_seeds):
             lost += 1
             continue
-        found = judge(pairs, targets, info, len(bench.dataset.splits.held_out(0)[0]), before, decision.looks)
+        found = judge(
+            pairs, targets, info, len(bench.dataset.splits.held_out(0)[0]), before, decision.looks, bench.dataset.splits
+        )
         counted += 1
         numbers = ((decision.effect, found.found.effect), (decision.p_better, found.judged.p_better))
         for stated, again in numbers:

@@ -111,13 +111,15 @@ def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decis
     """The smaller network that the last undecided growth was chosen over: as good, as far as anybody can tell.
 
     Returns:
-        None where each larger network was claimed to be better, or none is smaller.
+        None where the last larger network was claimed to be better, or none is smaller.
     """
     params = params_of(bench, final.network)
     for decision in reversed(decisions):
         grown = decision.chosen == decision.candidate != decision.incumbent
-        if not grown or (decision.p_better or 0.0) >= decide.CLAIM:
+        if not grown:
             continue
+        if (decision.p_better or 0.0) >= decide.CLAIM:
+            return None  # and what is smaller still is worse than what this one was chosen over
         smaller = bench.run.load_recipe(decision.incumbent)
         count = num_params(build(smaller.network, smaller.regularization, bench.dataset.info, 0))
         if count < params:

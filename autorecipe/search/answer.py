@@ -13,7 +13,14 @@ from autorecipe.results import Decision, TrainResult
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import expected_final, fading, foresee, members_of_finish, prior_gain, strength
+from autorecipe.search.planner import (
+    expected_final,
+    fading,
+    foresee,
+    members_of_finish,
+    prior_gain,
+    regularized_otherwise,
+)
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.space import few_valued
 from autorecipe.search.trials import forget_models
@@ -101,7 +108,10 @@ def answer_question(
     if measured is not None:
         expected = expected_final(measured.judged, error, prior, fade)
     else:
-        expected = foresee(decide.relative_gain(metric, level, search_score), _search_noise(bench, error), prior, fade)
+        val = len(bench.dataset.splits.val)
+        gain = decide.relative_gain(metric, level, search_score, val)
+        noise = _search_noise(bench, min(decide.error_of(metric, score, val) for score in (level, search_score)))
+        expected = foresee(gain, noise, prior, fade)
     word, adopted = decide.verdict(measured.judged if measured else None, expected, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
@@ -171,7 +181,7 @@ def _most_promising(bench: Workbench, question: Question, tried: Tried, incumben
 
     def promise(number: int) -> tuple[float, float]:
         score, loss = rivals[number]
-        measured = decide.relative_gain(metric, level, score)
+        measured = decide.relative_gain(metric, level, score, len(bench.dataset.splits.val))
         prior = _prior(bench, question, incumbent, tried.recipes[number])
         return foresee(measured, 0.0, prior, _fade(bench, question, incumbent, tried.recipes[number])), -loss
 
@@ -238,7 +248,7 @@ def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Re
 
 def left_of_difference(incumbent: Recipe, candidate: Recipe, measured: float, epochs: float) -> float:
     """What is left after so many epochs of a difference that was measured after `measured` ones."""
-    other = candidate.network == incumbent.network and abs(strength(candidate) - strength(incumbent)) > 0.05
+    other = candidate.network == incumbent.network and regularized_otherwise(candidate, incumbent)
     return fading(candidate.data.modality, measured, epochs, regularization=other)
 
 

@@ -71,10 +71,16 @@ def error_of(metric: str, score: float, examples: float = math.inf) -> float:
     return max(least, abs(score if best is None else best - score))
 
 
-def relative_gain(metric: str, old: float, new: float) -> float:
-    """Gain of the score `new` over `old` as a log ratio of errors: positive is better."""
+def relative_gain(metric: str, old: float, new: float, examples: float = math.inf) -> float:
+    """Gain of the score `new` over `old` as a log ratio of errors: positive is better.
+
+    No error counts as less than half an example of a share, or a fiftieth of the other: a score on 24 examples that is
+    perfect is not infinitely better than one with a single example wrong.
+    """
     error = error_of(metric, old)
-    return math.log(error / max(error - gain(metric, new, old), 1e-9))
+    left = error - gain(metric, new, old)
+    least = max(1e-9, max(error, left) / 50, 0.5 / examples if is_share(metric) else 0.0)
+    return math.log(max(error, least) / max(left, least))
 
 
 def mean_variance(values: np.ndarray) -> float:

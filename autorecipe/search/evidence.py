@@ -8,6 +8,7 @@ from dataclasses import replace as replace_record
 import numpy as np
 
 from autorecipe.data.metrics import gain
+from autorecipe.data.modality import Splits
 from autorecipe.recipe import Recipe
 from autorecipe.results import DatasetInfo
 from autorecipe.search import decide
@@ -18,7 +19,7 @@ from autorecipe.search.workbench import Workbench, measure_shape, use_shape
 from autorecipe.training.calibrate import temperature
 from autorecipe.training.cohort import cohort_key
 from autorecipe.training.cohort_size import alone_to_group
-from autorecipe.training.evaluate import decide_classes, score
+from autorecipe.training.evaluate import CHANCES, decide_classes, score
 from autorecipe.training.gains import example_gains
 
 FEW_DIFFERENT = 20
@@ -73,12 +74,12 @@ def measure_evidence(
         return None
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
     trained_on = len(bench.dataset.splits.held_out(0)[0])
-    found = judge(pairs, targets, info, trained_on, earlier)
+    found = judge(pairs, targets, info, trained_on, earlier, splits=bench.dataset.splits)
     more = range(question.seeds, question.seeds + question.more_seeds)
     if more and len(pairs) == question.seeds and decide.undecided(found.judged, found.error):
         bench.say("note", text=f"{len(pairs)} fresh seeds have not decided: {len(more)} more")
         pairs += _seed_pairs(bench, question, candidate, incumbent, more)
-        found = judge(pairs, targets, info, trained_on, earlier, looks=2)
+        found = judge(pairs, targets, info, trained_on, earlier, 2, bench.dataset.splits)
     return found
 
 
@@ -89,6 +90,7 @@ def judge(
     trained_on: int,
     earlier: Sequence[Evidence] = (),
     looks: int = 1,
+    splits: Splits | None = None,
 ) -> Measured:
     """What pairs of runs say of the effect.
 
@@ -103,17 +105,18 @@ def judge(
         trained_on: examples that each run was trained on.
         earlier: evidence of earlier questions.
         looks: how often the pairs have been looked at, this time included.
+        splits: for the examples that belong together; None: each stands alone.
     """
-    evidence, scores = _paired(pairs, info.metric, targets, info, trained_on)
+    evidence, scores = _paired(pairs, info.metric, targets, info, trained_on, splits)
     found = decide.estimate(evidence, earlier)
-    examples = sum(len(old.rows) for old, _ in pairs)
+    examples = sum(_parts(pairs).values())
     if info.task == "regression" or info.metric == LOSS:
         return Measured(found, (evidence,), found, info.metric, evidence.error, examples, looks, scores)
     scaled = [(_calibrated(old, targets, info), _calibrated(new, targets, info)) for old, new in pairs]
-    loss_evidence, losses = _paired(scaled, LOSS, targets, info, trained_on)
+    loss_evidence, losses = _paired(scaled, LOSS, targets, info, trained_on, splits)
     by_loss = decide.estimate(loss_evidence, earlier)
     agree = found.effect * by_loss.effect >= 0
-    coarse = agree and num_different(pairs, info) < FEW_DIFFERENT
+    coarse = agree and info.metric not in CHANCES and num_different(pairs, info) < FEW_DIFFERENT
     judged, name, error = (by_loss, LOSS, loss_evidence.error) if coarse else (found, info.metric, evidence.error)
     both = (evidence, loss_evidence)
     return Measured(found, both, judged, name, error, examples, looks, scores, by_loss, losses)
@@ -133,18 +136,35 @@ def _calibrated(run: SeedRun, targets: np.ndarray, info: DatasetInfo) -> SeedRun
 
 
 def _paired(
-    pairs: Sequence[Pair], metric: str, targets: np.ndarray, info: DatasetInfo, trained_on: int
+    pairs: Sequence[Pair], metric: str, targets: np.ndarray, info: DatasetInfo, trained_on: int, splits: Splits | None
 ) -> tuple[Evidence, dict[str, tuple[float, ...]]]:
     """The evidence in one metric, and the scores that it is made of."""
     scores = {who: tuple(pair[k].score for pair in pairs) for k, who in enumerate(("incumbent", "candidate"))}
     differences = tuple(gain(metric, new.score, old.score) for old, new in pairs)
-    values = [example_gains(metric, targets[old.rows], old.outputs, new.outputs, info) for old, new in pairs]
+    variances = [_variance(pair, metric, targets, info, splits) for pair in pairs]
     # Parts may overlap when there are few: the variance of the mean is then that of one part, not less.
-    distinct = len({tuple(old.rows[:5].tolist()) for old, _ in pairs})
-    variance = float(np.mean([mean_variance(v) for v in values])) / distinct
+    distinct = len(_parts(pairs))
+    variance = float(np.mean(variances)) / distinct
     error = error_of(metric, float(np.mean(scores["incumbent"])), sum(len(old.rows) for old, _ in pairs))
     overlap = len(pairs[0][0].rows) / max(1, trained_on)
     return Evidence(differences, variance, error, distinct, overlap, metric), scores
+
+
+def _variance(pair: Pair, metric: str, targets: np.ndarray, info: DatasetInfo, splits: Splits | None) -> float:
+    """Variance that the choice of examples, or of their groups, gives the gain of a pair."""
+    old, new = pair
+    clusters = None if splits is None else splits.clusters(old.rows)
+    alone = clusters is not None and clusters.max() == 0
+    gains = example_gains(
+        metric, targets[old.rows], old.outputs, new.outputs, info, clusters=None if alone else clusters
+    )
+    # A part that is a single group is a single draw, and how such draws differ can only be guessed: as examples do.
+    return float(gains.var()) if alone else mean_variance(gains)
+
+
+def _parts(pairs: Sequence[Pair]) -> dict[tuple[int, ...], int]:
+    """The different held-out parts, by their first rows, with how many examples each has."""
+    return {tuple(old.rows[:5].tolist()): len(old.rows) for old, _ in pairs}
 
 
 def _seed_pairs(

@@ -184,7 +184,7 @@ def _judged(
     chosen, other = pair
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
     trained_on = len(bench.dataset.splits.held_out(decision.num_seeds)[0])
-    measured = judge([(runs[1], runs[0])], targets, info, trained_on, progress.evidence)
+    measured = judge([(runs[1], runs[0])], targets, info, trained_on, progress.evidence, splits=bench.dataset.splits)
     before = [e for e in evidence_of(decision, info.metric) if e.measure == measured.judged_by]
     others = [e for e in progress.evidence if e not in before]
     trial, raced_for = epochs_of(bench, chosen), epochs_of(bench, recipes[0])

@@ -104,7 +104,7 @@ def run_finish(
         steps = max(1, int(limit / step_seconds))
     else:
         steps = max(2, round(epochs * len(splits.train) / recipe.training.batch_size))
-    counted = False
+    counted, affordable = False, steps
     if most_steps is not None:
         begun = saved_steps(bench.run.checkpoint, replace(final, {"training.steps": most_steps}).digest)
         counted = counts_steps(most_steps, begun, steps)
@@ -128,7 +128,8 @@ def run_finish(
         resumed=resumed,
     )
     begun = session.step if limit is not None else 0
-    tell_foresight(bench, winner or recipe, replace(final, {"training.steps": steps + begun}))
+    told = replace(final, {"training.steps": steps + begun})
+    tell_foresight(bench, winner or recipe, told, max(affordable + begun, told.training.steps))
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
     race, whole = _thread_race(bench, limit), True

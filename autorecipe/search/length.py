@@ -112,7 +112,8 @@ def _worse(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:
 
 
 def _clearly_better(bench: Workbench, longer: TrainResult, shorter: TrainResult) -> bool:
-    return relative_gain(bench.dataset.info.metric, _measured(shorter)[0], _measured(longer)[0]) > CLEAR
+    (old, _), (new, _) = _measured(shorter), _measured(longer)
+    return relative_gain(bench.dataset.info.metric, old, new, len(bench.dataset.splits.val)) > CLEAR
 
 
 def _measured(result: TrainResult) -> tuple[float, float]:

@@ -43,33 +43,33 @@ from autorecipe.training.evaluate import score
 # begin: python benchmarks/foresight_prior.py --write
 PRIORS = {
     "image": CurvePrior(
-        level=(-2.16, 1.16),
-        log_rate=(-0.17, 0.38),
-        logit_floor=(-1.73, 0.96),
-        correlation=0.27,
-        noise=0.15,
-        members=(0.2, 0.3),
-        data=(0.05, 0.06),
-        views=(0.19, 0.2),
+        level=(-1.845, 1.215),
+        log_rate=(-0.075, 0.531),
+        logit_floor=(-1.494, 1.205),
+        correlation=0.458,
+        noise=0.147,
+        members=(0.161, 0.137),
+        data=(-0.008, 0.18),
+        views=(0.206, 0.21),
     ),
     "table of classes": CurvePrior(
-        level=(-1.27, 1.5),
-        log_rate=(-0.26, 0.51),
-        logit_floor=(-0.61, 1.57),
-        correlation=-0.43,
-        noise=0.09,
-        members=(0.2, 0.09),
-        data=(0.27, 0.14),
+        level=(-0.557, 1.729),
+        log_rate=(-0.775, 0.667),
+        logit_floor=(-0.942, 1.156),
+        correlation=-0.349,
+        noise=0.077,
+        members=(0.121, 0.104),
+        data=(0.171, 0.168),
         views=(0.0, 0.0),
     ),
     "table of values": CurvePrior(
-        level=(-0.79, 1.0),
-        log_rate=(-0.68, 0.56),
-        logit_floor=(-0.35, 0.97),
-        correlation=0.24,
-        noise=0.04,
-        members=(0.02, 0.02),
-        data=(0.06, 0.05),
+        level=(-0.783, 1.0),
+        log_rate=(-0.669, 0.566),
+        logit_floor=(-0.353, 0.971),
+        correlation=0.235,
+        noise=0.041,
+        members=(0.022, 0.016),
+        data=(0.057, 0.053),
         views=(0.0, 0.0),
     ),
 }
@@ -89,13 +89,15 @@ OTHERS = (0.25, 0.5, 2.0, 4.0)
 Row = dict[str, Any]
 
 
-def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | None:
+def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe, affordable: int) -> Row | None:
     """Say what the final training will score on test, and write it to `artifacts/foresight.json`.
 
     Args:
         bench: the workbench.
         incumbent: the winner of the search, with the steps of its trial.
         final: what will be trained, with its steps as far as one can tell.
+        affordable: steps that there is time for: more than the final ones where longer training was measured to be
+            worse.
 
     Returns:
         What was written; None where nothing was measured, or nobody knows the metric's best value.
@@ -124,7 +126,7 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe) -> Row | 
             "members": final.finish.members,
             "train_on": final.training.train_on,
         },
-        "budgets": _elsewhere(bench.budget.seconds, foretell, seen),
+        "budgets": _elsewhere(bench.budget.seconds, foretell, seen, affordable * final.training.batch_size),
     }
     write_json(bench.run.foresight, fields)
     bench.say("foresight", **{name: fields[name] for name in fields if name not in ("points", "finish")})
@@ -137,14 +139,18 @@ def forget_foresight(bench: Workbench) -> None:
 
 
 def _elsewhere(
-    total: float | None, foretell: Callable[[float], tuple[float, tuple[float, float]]], seen: float
+    total: float | None, foretell: Callable[[float], tuple[float, tuple[float, float]]], seen: float, affordable: float
 ) -> list[Row]:
-    """The same recipe's score with other budgets, for runs of an hour and more; a larger one might find a better."""
+    """The same recipe's score with other budgets, for runs of an hour and more; a larger one might find a better.
+
+    Where the final training is shorter than its time allows, for longer is worse, a larger budget does not lengthen it.
+    """
     if total is None or total < LONG:
         return []
     found = []
     for factor in OTHERS:
-        predicted, interval = foretell(factor * seen)
+        there = factor * affordable
+        predicted, interval = foretell(min(there, seen) if affordable > seen else there)
         found.append({"factor": factor, "seconds": factor * total, "predicted": predicted, "interval": interval})
     return found
 

@@ -86,7 +86,8 @@ is ahead of 0.003."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1
-"""Relative effects in trials have about this standard deviation; noisier measurements are shrunk."""
+"""Relative effects in trials have about this standard deviation; noisier measurements are shrunk, the less the
+further they lie from zero (the positive part of James and Stein's estimate, where that leaves more)."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,27 @@ class Prior:
     few_valued: float = 0.0
     """The same for classes where no number takes more than `space.FEW_VALUES` values: an embedding then knows each
     value by itself, and forgets that 7 lies between 6 and 8 (`docs/log.md`)."""
+    shift: float = 0.0
+    """Gain of shifted images for each e-fold of epochs over `shift_easy`, ..."""
+    shift_easy: float = 1.0
+    """... where shifts by 1/28 of the image neither gain nor lose, those by 2/28 at twice as many; ..."""
+    most_shift: float = 0.0
+    """... and up to which they have been seen to gain."""
 
 
 PRIORS = {
-    "image": Prior(width=0.04, depth=0.015, enough=6.0, regularization=0.020, easy=5.0, most=3.0, settled=math.inf),
+    "image": Prior(
+        width=0.04,
+        depth=0.015,
+        enough=6.0,
+        regularization=0.010,
+        easy=10.0,
+        most=3.0,
+        settled=math.inf,
+        shift=0.12,
+        shift_easy=8.0,
+        most_shift=0.15,
+    ),
     "table": Prior(
         width=0.03,
         depth=0.010,
@@ -133,20 +151,32 @@ PRIORS = {
 
 
 def strength(recipe: Recipe) -> float:
-    """Regularization in units: one is a light change, such as dropout 0.1 or a shift by 1/14 of an image.
+    """Regularization in units: one is a light change, such as dropout 0.1.
 
-    Flips are left out: whether a mirrored image keeps its class is the data's to say, so they are adopted on
-    measurements alone.
+    Shifts count apart (`shift_gain`): on images they bring a quarter of the error where dropout brings nothing
+    (`benchmarks/regularization_prior.py`).  Flips are left out: whether a mirrored image keeps its class is the data's
+    to say, so they are adopted on measurements alone.
     """
     section = recipe.regularization
-    crop = section.crop / max(1.0, recipe.data.resolution / 14) if recipe.data.resolution else 0.0
-    return (
-        section.dropout / 0.1
-        + section.label_smoothing / 0.05
-        + min(2.0, crop)
-        + section.erase / 0.25
-        + section.mixup / 0.2
-    )
+    return section.dropout / 0.1 + section.label_smoothing / 0.05 + section.erase / 0.25 + section.mixup / 0.2
+
+
+def shift_of(recipe: Recipe) -> float:
+    """Shifts in units of 1/28 of the image; 0: none."""
+    return 28 * recipe.regularization.crop / recipe.data.resolution if recipe.data.resolution else 0.0
+
+
+def regularized_otherwise(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes differ in how strongly they are regularized."""
+    return abs(strength(one) - strength(other)) > 0.05 or shift_of(one) != shift_of(other)
+
+
+def shift_gain(prior: Prior, shift: float, epochs: float) -> float:
+    """Expected relative gain of shifted images over none."""
+    if not shift:
+        return 0.0
+    gain = prior.shift * math.log(epochs / (prior.shift_easy * shift))
+    return max(-2 * prior.most_shift, min(prior.most_shift, gain))
 
 
 PARAMS_PER_EXAMPLE = 100.0
@@ -194,12 +224,15 @@ def prior_gain(
     crowded = math.log(params / rows) if params and rows and incumbent.data.modality == "table" else 0.0
     best = max(0.0, min(prior.most, math.log(epochs / slower / prior.easy) + crowded))
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
+    shifts = [shift_gain(prior, shift_of(recipe), epochs / slower) for recipe in (incumbent, candidate)]
     return (
         prior.width * capacity * doublings
         + prior.depth * capacity * blocks
         + gain * capacity * embedded
         + periodic * periodic_gain(incumbent.data.task, rows)
         - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
+        + shifts[1]
+        - shifts[0]
     )
 
 
@@ -237,8 +270,9 @@ def foresee(measured: float, standard_error: float, prior: float, fade: float) -
         prior: expected gain without any measurement.
         fade: from `fading`.
     """
-    shrunk = measured * NOISE**2 / (NOISE**2 + standard_error**2) if abs(measured) < 3 * standard_error else measured
-    return fade * shrunk + (1 - fade) * prior
+    beyond_chance = 1 - (standard_error / measured) ** 2 if abs(measured) > standard_error else 0.0
+    measured *= max(NOISE**2 / (NOISE**2 + standard_error**2), beyond_chance)
+    return fade * measured + (1 - fade) * prior
 
 
 MOST_MEMBERS, MOST_MEMBERS_SHORT = 4, 8
@@ -287,6 +321,6 @@ def log_ratio(error_old: float, error_new: float) -> float:
 
 
 def expected_final(result: Estimate, error: float, prior: float, fade: float) -> float:
-    """`foresee` for a decision's estimate."""
+    """`foresee` for a decision's estimate; the less error is left, the less is its logarithm known."""
     left = max(error - result.effect, 0.02 * error)
-    return foresee(log_ratio(error, left), result.standard_error / error, prior, fade)
+    return foresee(log_ratio(error, left), result.standard_error / left, prior, fade)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autorecipe.errors import InputError
 from autorecipe.results import DatasetInfo
 from autorecipe.training.evaluate import decide_classes, gain, loss_of_each, predicted_values, score, unscale
 
@@ -23,12 +24,14 @@ def example_gains(
     new: np.ndarray,
     info: DatasetInfo,
     thresholds: Thresholds = NO_THRESHOLDS,
+    clusters: np.ndarray | None = None,
 ) -> np.ndarray:
     """Values whose mean is the gain of `new` over `old`, and whose variance of the mean is the gain's.
 
     The examples' own gains where the metric is a mean over examples (accuracy, losses), float [N]; and by the
     delta method for rmse and r2.  For all others the pseudo-values of a jackknife that leaves out one of 40
-    groups of examples in turn (Quenouille 1956; Shao and Wu 1989 for groups), float [40].
+    groups of examples in turn (Quenouille 1956; Shao and Wu 1989 for groups), float [40].  Where a metric says nothing
+    without a group, as of a class whose only examples are in it, all of the larger score is taken to hang on the group.
 
     Args:
         metric: a name of `METRICS`.
@@ -37,7 +40,23 @@ def example_gains(
         new: outputs [N, O] of the other, on the same examples.
         info: the task and the scale of the target.
         thresholds: of the two models.
+        clusters: of each example the number of those it is one draw with, from 0 [N], as `Splits.clusters` gives them:
+            there is then one value a cluster (or leaving-out of clusters), for their examples may be right and wrong
+            together.
     """
+    values = _of_examples(metric, targets, old, new, info, thresholds)
+    if values is None:
+        return _pseudo_values(metric, targets, old, new, info, thresholds, clusters)
+    if clusters is None:
+        return values
+    count = int(clusters.max()) + 1
+    return np.bincount(clusters, values, count) * count / len(values)
+
+
+def _of_examples(
+    metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo, thresholds: Thresholds
+) -> np.ndarray | None:
+    """The gain of each example; None where a metric is no mean over examples."""
     if info.task == "regression" and metric in ("mae", "mean_squared_error", "rmse", "r2"):
         truth = unscale(targets, info)
         before, after = (np.abs(truth - predicted_values(outputs, info)) for outputs in (old, new))
@@ -55,21 +74,36 @@ def example_gains(
         if info.task == "multilabel":
             wrong = [w.any(1) if metric == "accuracy" else w.mean(1) for w in wrong]
         return np.asarray(wrong[0].astype(float) - wrong[1].astype(float))
-    return _pseudo_values(metric, targets, old, new, info, thresholds)
+    return None
 
 
 def _pseudo_values(
-    metric: str, targets: np.ndarray, old: np.ndarray, new: np.ndarray, info: DatasetInfo, thresholds: Thresholds
+    metric: str,
+    targets: np.ndarray,
+    old: np.ndarray,
+    new: np.ndarray,
+    info: DatasetInfo,
+    thresholds: Thresholds,
+    clusters: np.ndarray | None,
 ) -> np.ndarray:
-    def difference(rows: np.ndarray) -> float:
+    def scores(rows: np.ndarray) -> list[float]:
         both = zip((old, new), thresholds, strict=True)
-        before, after = (score(metric, targets[rows], outputs[rows], info, said) for outputs, said in both)
+        return [score(metric, targets[rows], outputs[rows], info, said) for outputs, said in both]
+
+    def without(rows: np.ndarray) -> float:
+        try:
+            before, after = scores(rows)
+        except InputError:  # a user's function, which needs what these lack
+            return float("nan")
         return gain(metric, after, before)
 
-    everything = np.arange(len(targets))
-    groups = min(GROUPS, len(targets))
-    group = np.random.default_rng(0).permutation(len(targets)) % groups
-    whole = difference(everything)
-    without = np.asarray([difference(everything[group != g]) for g in range(groups)])
-    values = groups * whole - (groups - 1) * without
-    return np.asarray(values[np.isfinite(values)])
+    if clusters is None:
+        clusters = np.arange(len(targets))
+    count = int(clusters.max()) + 1
+    groups = min(GROUPS, count)
+    group = (np.random.default_rng(0).permutation(count) % groups)[clusters]
+    before, after = scores(np.arange(len(targets)))
+    whole = gain(metric, after, before)
+    left = np.asarray([without(np.flatnonzero(group != g)) for g in range(groups)])
+    left[~np.isfinite(left)] = whole + max(abs(before), abs(after))
+    return np.asarray(groups * whole - (groups - 1) * left)

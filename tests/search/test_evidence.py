@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from autorecipe.data.modality import Splits
 from autorecipe.results import DatasetInfo, Decision, TargetScale
 from autorecipe.search.answer import finding
 from autorecipe.search.evidence import judge, num_different
@@ -59,6 +62,27 @@ def test_where_they_differ_on_enough_examples_the_metric_decides():
     assert found.judged_by == "accuracy"
     assert found.judged == found.found
     assert found.found.effect > 0
+
+
+def test_a_metric_of_probabilities_is_not_coarse():
+    pairs, targets = pairs_of(3.0)
+    info = replace(CLASSES, metric="brier_score")
+    assert num_different(pairs, info) == 0
+    assert judge(pairs, targets, info, 160).judged_by == "brier_score"
+
+
+def test_groups_widen_the_interval_and_parts_count_once():
+    pairs, targets = pairs_of(1.0, flipped=12, wrong=12)
+    alone = judge(pairs, targets, CLASSES, 160)
+    rows = np.arange(len(targets))
+    splits = Splits(rows, rows[:0], rows[:0], rows[:0], (), groups=rows // 12)
+    grouped = judge(pairs, targets, CLASSES, 160, splits=splits)
+    assert grouped.found.effect == alone.found.effect
+    assert grouped.found.standard_error > alone.found.standard_error
+    single = judge(pairs, targets, CLASSES, 160, splits=replace(splits, groups=rows * 0))
+    assert single.found.standard_error > grouped.found.standard_error
+    assert alone.num_examples == len(targets)
+    assert judge([pairs[0], pairs[0]], targets, CLASSES, 160).num_examples == len(pairs[0][0].rows)
 
 
 def test_a_metric_that_points_the_other_way_is_not_overruled():

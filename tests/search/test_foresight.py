@@ -156,7 +156,7 @@ FINAL = changed(
 )
 def test_the_score_is_foretold_and_held_against_what_came(tmp_path, rows, metric, task, score):
     place = bench(tmp_path, metric, task=task)
-    told = outlook.tell_foresight(place, rows((score, 200, 1000, 2)), FINAL)
+    told = outlook.tell_foresight(place, rows((score, 200, 1000, 2)), FINAL, 1600)
     low, high = told["interval"]
     assert low < told["predicted"] < high
     assert (told["predicted"] > score) == (metric == "accuracy")  # longer, and better
@@ -174,7 +174,9 @@ def test_the_score_is_foretold_and_held_against_what_came(tmp_path, rows, metric
 def test_several_networks_are_foretold_to_be_better(tmp_path, rows):
     incumbent = rows((0.8, 200, 1000, 2))
     one, four = (
-        outlook.tell_foresight(bench(tmp_path), incumbent, changed(FINAL, {"finish.members": members}))["predicted"]
+        outlook.tell_foresight(bench(tmp_path), incumbent, changed(FINAL, {"finish.members": members}), 1600)[
+            "predicted"
+        ]
         for members in (1, 4)
     )
     assert four > one
@@ -182,17 +184,25 @@ def test_several_networks_are_foretold_to_be_better(tmp_path, rows):
 
 def test_long_budgets_are_told_of_others(tmp_path, rows):
     place = bench(tmp_path, seconds=3600.0)
-    told = outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL)
+    told = outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL, 1600)
     scores = [row["predicted"] for row in told["budgets"]]
     assert [row["seconds"] for row in told["budgets"]] == [900.0, 1800.0, 7200.0, 14400.0]
     assert scores == sorted(scores)
     assert scores[1] < told["predicted"] < scores[2]
 
 
+def test_a_larger_budget_does_not_lengthen_a_final_training_that_is_best_short(tmp_path, rows):
+    place = bench(tmp_path, seconds=3600.0)
+    told = outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL, 4800)
+    scores = [row["predicted"] for row in told["budgets"]]
+    assert scores[0] < told["predicted"]
+    assert scores[1:] == [told["predicted"]] * 3
+
+
 def test_nothing_is_foretold_without_measurements_or_a_best_value(tmp_path, rows):
     place = bench(tmp_path)
-    outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL)
-    assert outlook.tell_foresight(place, rows(), FINAL) is None
+    outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL, 1600)
+    assert outlook.tell_foresight(place, rows(), FINAL, 1600) is None
     assert not place.run.foresight.exists()
     assert accounts.foretold(place, FINAL, 0.9) is None
 

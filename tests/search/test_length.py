@@ -33,7 +33,8 @@ def chosen(monkeypatch):
         monkeypatch.setattr(length, "_trained", trained)
         bench = SimpleNamespace(
             dataset=SimpleNamespace(
-                info=SimpleNamespace(metric=metric), splits=SimpleNamespace(train=np.arange(examples))
+                info=SimpleNamespace(metric=metric),
+                splits=SimpleNamespace(train=np.arange(examples), val=np.arange(1000)),
             ),
             say=lambda *_, **__: None,
         )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorecipe.recipe import Block, NetworkSection, Recipe, replace
-from autorecipe.search.decide import Estimate
+from autorecipe.search.decide import Estimate, relative_gain
 from autorecipe.search.planner import (
     Plan,
     expected_final,
@@ -16,6 +16,7 @@ from autorecipe.search.planner import (
     make_plan,
     plan_facts,
     prior_gain,
+    regularized_otherwise,
     strength,
 )
 
@@ -109,11 +110,38 @@ def test_strength_counts_every_regularizer():
     for name, value in (
         ("dropout", 0.2),
         ("label_smoothing", 0.1),
-        ("crop", 2),
         ("erase", 0.25),
         ("mixup", 0.2),
     ):
         assert strength(replace(IMAGE, {f"regularization.{name}": value})) > 0
+
+
+def test_the_prior_wants_shifts_for_long_runs_and_not_dropout_in_their_place():
+    image = replace(IMAGE, {"data.resolution": 28, "regularization.crop": 1})
+    bare = replace(image, {"regularization.crop": 0})
+    dropped = replace(bare, {"regularization.dropout": 0.11})
+    assert prior_gain(bare, image, 4.0) < 0 < prior_gain(bare, image, 30.0)
+    assert prior_gain(image, dropped, 30.0) < -0.1
+    assert prior_gain(bare, image, 30.0) == -prior_gain(image, bare, 30.0)
+    further = replace(image, {"regularization.crop": 4})
+    assert prior_gain(image, further, 10.0) < 0, "further shifts want more epochs"
+    assert regularized_otherwise(bare, image)
+    assert regularized_otherwise(bare, dropped)
+    assert not regularized_otherwise(image, replace(image, {"optimizer.lr": 1.0}))
+
+
+def test_a_perfect_score_on_few_examples_does_not_outweigh_all():
+    gain = relative_gain("accuracy", 23 / 24, 1.0, 24)
+    assert gain == pytest.approx(math.log(2))
+    assert relative_gain("accuracy", 1.0, 23 / 24, 24) == pytest.approx(-gain)
+    assert abs(foresee(gain, 0.98, 0.03, 0.5)) < 0.04
+
+
+@given(st.floats(0.01, 2.0), st.floats(1e-3, 3.0))
+def test_what_is_foreseen_does_not_jump(measured, error):
+    near = foresee(measured * 1.001, error, 0.0, 1.0)
+    assert 0 <= foresee(measured, error, 0.0, 1.0) <= near <= measured * 1.001
+    assert near - foresee(measured, error, 0.0, 1.0) < 0.01 * measured
 
 
 def test_no_prior_speaks_for_flips():

@@ -89,3 +89,31 @@ def test_each_model_says_a_class_from_its_own_threshold_on():
         assert mean_variance(values) > 0
         before, after = (score(metric, truth, outputs, info, thresholds) for thresholds in said)
         assert values.mean() == pytest.approx(gain(metric, after, before), abs=0.01)
+
+
+def test_examples_of_one_group_count_as_one_draw():
+    """Twenty groups of fifty that are right and wrong together vary as twenty examples do."""
+    random = np.random.default_rng(0)
+    truth, old, new, info = models("multiclass", 1000, 0)
+    groups = np.repeat(np.arange(20), 50)
+    new = np.where(random.random(20)[groups][:, None] < 0.5, old, new)
+    alone, together = (
+        mean_variance(example_gains("accuracy", truth, old, new, info, clusters=c)) for c in (None, groups)
+    )
+    whole = example_gains("accuracy", truth, old, new, info, clusters=groups)
+    assert len(whole) == 20
+    assert whole.mean() == pytest.approx(example_gains("accuracy", truth, old, new, info).mean())
+    assert together > 1.2 * alone
+    one_each = example_gains("accuracy", truth, old, new, info, clusters=np.arange(1000))
+    assert mean_variance(one_each) == pytest.approx(alone)
+    assert len(example_gains("macro_f1", truth, old, new, info, clusters=groups)) == 20
+
+
+def test_a_metric_that_hangs_on_one_example_is_uncertain():
+    """With a single positive AUC is a lottery; leaving the positive out leaves no AUC at all."""
+    random = np.random.default_rng(0)
+    truth = np.zeros(120, dtype=np.int64)
+    truth[7] = 1
+    info = models("binary", 120, 0)[3]
+    old, new = (random.normal(size=(120, 2)) for _ in range(2))
+    assert np.sqrt(mean_variance(example_gains("roc_auc", truth, old, new, info))) > 0.25
