@@ -68,7 +68,7 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0):
     run = RunDir(tmp_path)
     for recipe in (CHOSEN, OTHER):
         run.save_recipe(recipe)
-    splits = SimpleNamespace(held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)))
+    splits = SimpleNamespace(held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)), clusters=lambda rows: None)
     place = SimpleNamespace(
         run=run,
         budget=SimpleNamespace(timed=True, seconds=30.0),
