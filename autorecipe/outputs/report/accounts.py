@@ -123,8 +123,8 @@ def _fresh(facts: Facts, found: dict[str, Any]) -> dict[str, Any] | None:
     if "fresh seeds" in known and "test" in known:
         gap = (known["fresh seeds"] - known["test"]) * (1 if facts.maximize else -1)
         lines.append(
-            f"Fresh seeds less the same models on test: {signed(gap)}. Decisions rest on fresh seeds, so that this "
-            "should be near zero."
+            f"Fresh seeds less the same models on test: {signed(gap)}. This should be near zero; a little above, since "
+            "the recipe was chosen by these runs."
         )
     title = ", ".join(f"{name} {number(value)}" for name, value in scores)
     return {
