@@ -49,8 +49,6 @@ class Evidence:
     """Held-out examples over those trained on."""
     measure: str = ""
     """What the differences are of: seeds are pooled with those of the same."""
-    example_df: float = math.inf
-    """Degrees of freedom of `example_variance`: examples, or groups of them, less one."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,7 @@ def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     The variance between seeds pools this question's differences with those of earlier questions and a
     prior of about 4 degrees of freedom.  Seeds train on much the same examples, so their mean varies by more than
     the differences between them show: 1 / S becomes 1 / S + held out / trained on (Nadeau and Bengio 2003,
-    "Inference for the Generalization Error", section 3).  The variance between examples is added, which is known from
-    many more: the degrees of freedom are those of the sum (Welch 1947; Satterthwaite 1946).
+    "Inference for the Generalization Error", section 3).  The variance between examples is added.
 
     Args:
         evidence: of this question.
@@ -121,12 +118,8 @@ def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     seed_variance = relative * evidence.error**2 * (1 / count + evidence.overlap)
     error = math.sqrt(seed_variance + evidence.example_variance)
     effect = float(differences.mean())
-    df = total_df
-    if error:
-        of_seeds, of_examples = seed_variance / error**2, evidence.example_variance / error**2
-        df = 1 / max(of_seeds**2 / total_df + of_examples**2 / evidence.example_df, 1e-9)
-    half = float(special.stdtrit(df, 0.95)) * error
-    p_better = float(special.stdtr(df, effect / error)) if error else float(effect > 0)
+    half = float(special.stdtrit(total_df, 0.95)) * error
+    p_better = float(special.stdtr(total_df, effect / error)) if error else float(effect > 0)
     return Estimate(effect, error, (effect - half, effect + half), p_better)
 
 

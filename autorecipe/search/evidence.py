@@ -141,20 +141,17 @@ def _paired(
     """The evidence in one metric, and the scores that it is made of."""
     scores = {who: tuple(pair[k].score for pair in pairs) for k, who in enumerate(("incumbent", "candidate"))}
     differences = tuple(gain(metric, new.score, old.score) for old, new in pairs)
-    variances, counts = zip(*(_variance(pair, metric, targets, info, splits) for pair in pairs), strict=True)
+    variances = [_variance(pair, metric, targets, info, splits) for pair in pairs]
     # Parts may overlap when there are few: the variance of the mean is then that of one part, not less.
     distinct = len(_parts(pairs))
     variance = float(np.mean(variances)) / distinct
     error = error_of(metric, float(np.mean(scores["incumbent"])), sum(len(old.rows) for old, _ in pairs))
     overlap = len(pairs[0][0].rows) / max(1, trained_on)
-    df = max(1.0, distinct * (float(np.mean(counts)) - 1))
-    return Evidence(differences, variance, error, distinct, overlap, metric, df), scores
+    return Evidence(differences, variance, error, distinct, overlap, metric), scores
 
 
-def _variance(
-    pair: Pair, metric: str, targets: np.ndarray, info: DatasetInfo, splits: Splits | None
-) -> tuple[float, int]:
-    """Variance that the choice of examples, or of their groups, gives the gain of a pair; and how many there are."""
+def _variance(pair: Pair, metric: str, targets: np.ndarray, info: DatasetInfo, splits: Splits | None) -> float:
+    """Variance that the choice of examples, or of their groups, gives the gain of a pair."""
     old, new = pair
     clusters = None if splits is None else splits.clusters(old.rows)
     alone = clusters is not None and clusters.max() == 0
@@ -162,7 +159,7 @@ def _variance(
         metric, targets[old.rows], old.outputs, new.outputs, info, clusters=None if alone else clusters
     )
     # A part that is a single group is a single draw, and how such draws differ can only be guessed: as examples do.
-    return (float(gains.var()), 1) if alone else (mean_variance(gains), len(gains))
+    return float(gains.var()) if alone else mean_variance(gains)
 
 
 def _parts(pairs: Sequence[Pair]) -> dict[tuple[int, ...], int]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy import special
 from sklearn.metrics import r2_score
 
 from autorecipe.data.metrics import METRICS, own_metric
@@ -76,17 +75,6 @@ def test_a_a_pairs_are_rarely_called_better():
         evidence = Evidence(tuple(means), float(np.mean(spreads)) / 2, error)
         claims += verdict(estimate(evidence), 0.01, error)[0] == decide.ADOPTED
     assert claims / 2000 < 0.07
-
-
-def test_what_many_examples_say_has_their_degrees_of_freedom():
-    """Where the choice of examples is nearly all there is, the claim is that of a normal, not of four seeds."""
-    sure = Evidence((0.02, 0.02), 0.01**2, 1e-3)
-    few = dataclasses.replace(sure, example_df=3.0)
-    assert estimate(sure).p_better == pytest.approx(special.ndtr(2.0), abs=0.001)
-    assert estimate(few).p_better == pytest.approx(special.stdtr(3, 2.0), abs=0.001)
-    assert estimate(few).interval[0] < estimate(sure).interval[0]
-    seeds = Evidence((0.02, 0.02), 1e-12, 0.2)
-    assert estimate(seeds).p_better == pytest.approx(special.stdtr(5, 0.02 / estimate(seeds).standard_error), abs=1e-3)
 
 
 def test_a_real_gain_is_seen():
