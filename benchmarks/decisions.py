@@ -335,7 +335,7 @@ def main(args: argparse.Namespace) -> None:
     reached = every_kind and false_enough and power >= MUST_POWER and worst <= MUST_LOSS if judged else None
     finish(
         NAME,
-        f"upper95 <= {MUST_UPPER}, power >= {MUST_POWER}, known_loss <= {MUST_LOSS}",
+        f"upper95 and upper95_recipes <= {MUST_UPPER}, power >= {MUST_POWER}, known_loss <= {MUST_LOSS}",
         reached,
         false_adoption=round(false_adoption, 4),
         upper95=round(upper95, 4),

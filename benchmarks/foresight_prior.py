@@ -14,11 +14,11 @@ kept as they come, and an interrupted measurement goes on where it was.  All of 
 cores; --minutes M ends after so many, and the next call goes on.
 
 The fit: for images, for tables of classes and for tables of values; normal in level, log rate and logit floor over
-curves, by expectation and maximisation on the grid of
-`search/foresight.py`; the noise is what is left around the curves and between seeds.  Beside it: the gain of four
-networks that are averaged, of training on more examples, and of averaging shifted images.
+curves, by expectation and maximisation on the grid of `search/foresight.py`; the noise is what is left around the
+curves and between seeds.  Beside it: the gain of four networks that are averaged, of training on more examples, and of
+averaging shifted images.
 
-Each data set is then left out in turn, the prior fitted on the others, and the error foretold from one run at 4 and 8
+Each data set is then left out in turn, the prior fitted on the others, and the error foretold from one run at 4 and 16
 times its compute: `error_share` is the median of |foretold - came| / came, `covered` the share inside the 80 %
 interval.
 If fewer than 80 % are inside, the prior's standard deviations are widened (`widened`, at most twofold) until they are,
@@ -80,7 +80,7 @@ LEAST = CurvePrior((0.0, 1.0), (0.0, 0.15), (0.0, 0.3), 0.0, 0.01)
 ROUNDS = 30
 WIDER = (1.0, 1.25, 1.5, 2.0)
 """Factors on the prior's standard deviations: the smallest that covers enough, or most."""
-TIMES = (4, 8)
+TIMES = (4, 16)
 MUST = 0.8
 
 

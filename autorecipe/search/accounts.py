@@ -118,20 +118,21 @@ def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decis
         grown = decision.chosen == decision.candidate != decision.incumbent
         if not grown:
             continue
-        if (decision.p_better or 0.0) >= decide.CLAIM:
-            return None  # and what is smaller still is worse than what this one was chosen over
         smaller = bench.run.load_recipe(decision.incumbent)
         count = num_params(build(smaller.network, smaller.regularization, bench.dataset.info, 0))
-        if count < params:
-            return {
-                "recipe": smaller.digest,
-                "network": describe(smaller.network),
-                "num_params": count,
-                "question": decision.question,
-                "effect": decision.effect,
-                "interval": decision.interval,
-                "verdict": decision.verdict,
-            }
+        if count >= params:
+            continue
+        if (decision.p_better or 0.0) >= decide.CLAIM:
+            return None  # and what is smaller still is worse than what this one was chosen over
+        return {
+            "recipe": smaller.digest,
+            "network": describe(smaller.network),
+            "num_params": count,
+            "question": decision.question,
+            "effect": decision.effect,
+            "interval": decision.interval,
+            "verdict": decision.verdict,
+        }
     return None
 
 

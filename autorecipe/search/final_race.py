@@ -235,10 +235,9 @@ def after_race(
     mean, spread = prior, planner.NOISE
     if trials is not None:
         mean = planner.expected_final(trials, error, prior, to_race)
-        spread = math.hypot(to_race * trials.standard_error / error, (1 - to_race) * planner.NOISE)
+        spread = math.hypot(to_race * planner.as_log_ratio(trials, error)[1], (1 - to_race) * planner.NOISE)
     judged = measured.judged
-    seen = planner.log_ratio(measured.error, max(measured.error - judged.effect, 0.02 * measured.error))
-    noise = judged.standard_error / measured.error
+    seen, noise = planner.as_log_ratio(judged, measured.error)
     share = spread**2 / (spread**2 + noise**2)
     mean, spread = mean + share * (seen - mean), math.sqrt(share) * noise
     return to_finish * mean + (1 - to_finish) * prior, math.hypot(to_finish * spread, (1 - to_finish) * planner.NOISE)

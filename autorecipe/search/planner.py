@@ -153,9 +153,9 @@ PRIORS = {
 def strength(recipe: Recipe) -> float:
     """Regularization in units: one is a light change, such as dropout 0.1.
 
-    Shifts count apart (`shift_gain`): on images they bring a quarter of the error where dropout brings nothing
-    (`benchmarks/regularization_prior.py`).  Flips are left out: whether a mirrored image keeps its class is the data's
-    to say, so they are adopted on measurements alone.
+    Shifts count apart (`shift_gain`): on 10,000 images of Fashion-MNIST they take a quarter off the error after 32
+    epochs, and dropout nothing (`benchmarks/regularization_prior.py`).  Flips are left out: whether a mirrored image
+    keeps its class is the data's to say, so they are adopted on measurements alone.
     """
     section = recipe.regularization
     return section.dropout / 0.1 + section.label_smoothing / 0.05 + section.erase / 0.25 + section.mixup / 0.2
@@ -320,7 +320,12 @@ def log_ratio(error_old: float, error_new: float) -> float:
     return math.log(max(error_old, 1e-9) / max(error_new, 1e-9))
 
 
-def expected_final(result: Estimate, error: float, prior: float, fade: float) -> float:
-    """`foresee` for a decision's estimate; the less error is left, the less is its logarithm known."""
+def as_log_ratio(result: Estimate, error: float) -> tuple[float, float]:
+    """An effect on an error as a log ratio, and its standard error: the less error is left, the less is it known."""
     left = max(error - result.effect, 0.02 * error)
-    return foresee(log_ratio(error, left), result.standard_error / left, prior, fade)
+    return log_ratio(error, left), result.standard_error / left
+
+
+def expected_final(result: Estimate, error: float, prior: float, fade: float) -> float:
+    """`foresee` for a decision's estimate."""
+    return foresee(*as_log_ratio(result, error), prior, fade)

@@ -41,15 +41,15 @@ def test_the_distribution_that_curves_were_drawn_from_is_found():
 def test_left_out_data_sets_are_covered():
     prior, facts = judged(drawn(10, seed=1))
     assert facts["covered_4"] >= 0.8
-    assert facts["covered_8"] >= 0.8
-    assert facts["error_share_4"] < facts["error_share_8"] < 0.5
-    assert facts["forecasts_8"] == 10 * 5
-    assert facts["as_fitted"].keys() == {"covered_4", "covered_8"}
+    assert facts["covered_16"] >= 0.8
+    assert facts["error_share_4"] < facts["error_share_16"] < 0.5
+    assert facts["forecasts_16"] == 10 * 4
+    assert facts["as_fitted"].keys() == {"covered_4", "covered_16"}
     assert prior.log_rate[1] == pytest.approx(facts["widened"] * fit(drawn(10, seed=1)).log_rate[1])
 
 
 def test_one_data_set_cannot_be_left_out():
-    assert left_out(drawn(1)) == {4: [], 8: []}
+    assert left_out(drawn(1)) == {4: [], 16: []}
 
 
 def test_constants_are_written_between_their_markers(tmp_path):

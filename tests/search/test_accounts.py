@@ -66,23 +66,25 @@ def test_a_smaller_network_that_is_as_good_is_named(searched, monkeypatch):
     from autorecipe.search import accounts
 
     small, large = (
-        replace(Recipe(), {"network.family": "linear", "optimizer.lr": lr, "data.modality": "table"})
-        for lr in (0.1, 0.2)
+        replace(Recipe(), {"network.family": "mlp", "network.width": width, "data.modality": "table"})
+        for width in (16, 32)
     )
-    counts = {small.digest: 10, large.digest: 100}
+    dropped = replace(large, {"regularization.dropout": 0.1})
+    known = {recipe.digest: recipe for recipe in (small, large, dropped)}
+    counts = {small.network.width: 10, large.network.width: 100}
     monkeypatch.setattr(accounts, "params_of", lambda bench, section: 100)
-    monkeypatch.setattr(accounts, "build", lambda *a: None)
-    monkeypatch.setattr(accounts, "num_params", lambda model: counts[small.digest])
-    run = SimpleNamespace(load_recipe=lambda digest: {small.digest: small, large.digest: large}[digest])
+    monkeypatch.setattr(accounts, "build", lambda section, *_: section)
+    monkeypatch.setattr(accounts, "num_params", lambda section: counts[section.width])
+    run = SimpleNamespace(load_recipe=known.__getitem__)
     bench = SimpleNamespace(run=run, dataset=SimpleNamespace(info=None))
 
-    def decision(p_better):
+    def decision(p_better, old=small, new=large):
         return Decision(
             stage="width",
             question="width 16 -> 32",
-            incumbent=small.digest,
-            candidates=(large.digest,),
-            candidate=large.digest,
+            incumbent=old.digest,
+            candidates=(new.digest,),
+            candidate=new.digest,
             study="s",
             trials=(0,),
             effect=0.01,
@@ -94,11 +96,14 @@ def test_a_smaller_network_that_is_as_good_is_named(searched, monkeypatch):
             seconds=1.0,
             verdict="adopted on the prior: not decided",
             reason="",
-            chosen=large.digest,
+            chosen=new.digest,
         )
 
     found = smaller_runner_up(bench, large, [decision(0.7)])
     assert found["recipe"] == small.digest
     assert found["num_params"] == 10
     assert smaller_runner_up(bench, large, [decision(0.99)]) is None
+    assert smaller_runner_up(bench, large, [decision(0.7), decision(0.99)]) is None, "claimed over what is smaller"
+    claimed = [decision(0.7), decision(0.99, large, dropped)]
+    assert smaller_runner_up(bench, dropped, claimed)["recipe"] == small.digest, "dropout says nothing of the width"
     assert smaller_runner_up(bench, large, []) is None
