@@ -144,7 +144,8 @@ def _show_foresight(run: RunDir, summary: dict[str, Any], out: TextIO) -> None:
     if not found:
         return
     what = f"{words.number(found.get('predicted'))}, 80 % interval {words.between(found.get('interval'))}"
-    write_line(out, words.clean(f"foretold before the final training: {what}; came: {words.number(found.get('came'))}"))
+    said = f"foretold before the final training{words.assuming(found)}: {what}"
+    write_line(out, words.clean(f"{said}; came: {words.number(found.get('came'))}"))
     budgets = _read(run.foresight, {}).get("budgets") or []
     if budgets:
         headers = ("this recipe in", str(summary.get("metric") or "score"), "80 % interval")

@@ -181,7 +181,12 @@ def _foresight(facts: Facts) -> list[str]:
         f"  with {seconds(row.get('seconds'))}: {number(row.get('predicted'))}, {between(row.get('interval'))}"
         for row in facts.get("budgets") or ()
     )
-    return [f"foretold: {score}, 80 % interval {between(facts.get('interval'))}", *others]
+    return [f"foretold{assuming(facts)}: {score}, 80 % interval {between(facts.get('interval'))}", *others]
+
+
+def assuming(facts: Facts) -> str:
+    """What a prediction takes for granted, as a part of a sentence; empty: nothing."""
+    return f", if {facts['assuming']}" if facts.get("assuming") else ""
 
 
 def between(interval: object) -> str:

@@ -166,4 +166,5 @@ def foretold(bench: Workbench, final: Recipe, came: float | None) -> dict[str, A
         "error_share": abs(told["predicted"] - came) / final_error(came, len(bench.dataset.splits.test), info),
         "covered": low <= came <= high,
         "basis": told["basis"],
+        "assuming": told.get("assuming"),
     }

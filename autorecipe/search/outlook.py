@@ -83,6 +83,8 @@ HARDLY_BEGUN = 0.5
 """... they may be off it by so much in log odds for each e-fold that they are shorter."""
 LONG = 3600.0
 """Seconds of a budget from which on the score at others is foretold."""
+LIKE_EARLIER = "later examples are like earlier ones"
+"""With `--time` test is later than all that was measured; how far it has drifted, no curve of error knows."""
 OTHERS = (0.25, 0.5, 2.0, 4.0)
 """Such budgets, as multiples of the run's own."""
 
@@ -119,6 +121,7 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe, affordabl
         "interval": interval,
         "level": LEVEL,
         "basis": _basis(rows),
+        "assuming": None if bench.dataset.splits.order is None else LIKE_EARLIER,
         "points": rows,
         "finish": {
             "steps": final.training.steps,

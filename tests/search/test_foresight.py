@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autorecipe.cli import words
 from autorecipe.recipe import Recipe
 from autorecipe.recipe import replace as changed
 from autorecipe.results import DatasetInfo
@@ -114,7 +115,7 @@ def bench(tmp_path, metric="accuracy", seconds=60.0, task="multiclass"):
     """What `outlook` needs of a workbench: 1,000 examples to train on, 100 in each other split."""
     heard = []
     rows = {"train": np.arange(1000), "val": np.arange(100), "confirm": np.arange(100), "test": np.arange(100)}
-    splits = SimpleNamespace(**rows, held_out=lambda seed: (rows["train"], rows["confirm"]))
+    splits = SimpleNamespace(**rows, order=None, held_out=lambda seed: (rows["train"], rows["confirm"]))
     splits.rows = lambda which: np.arange(sum(len(rows[name]) for name in which.split("+")))
     values = np.linspace(-1, 1, 1400) if task == "regression" else np.arange(1400) % (2 if task == "binary" else 10)
     targets = SimpleNamespace(numpy=lambda: values)
@@ -169,6 +170,19 @@ def test_the_score_is_foretold_and_held_against_what_came(tmp_path, rows, metric
     assert not account["covered"]
     assert account["error_share"] > 0
     assert accounts.foretold(place, changed(FINAL, {"training.train_on": "train"}), 0.9) is None
+
+
+def test_time_is_assumed_to_change_nothing(tmp_path, rows):
+    place = bench(tmp_path)
+    assert outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL, 1600)["assuming"] is None
+    place.dataset.splits.order = np.arange(1400)
+    told = outlook.tell_foresight(place, rows((0.8, 200, 1000, 2)), FINAL, 1600)
+    assert (
+        told["assuming"] == accounts.foretold(place, FINAL, 0.8)["assuming"] == "later examples are like earlier ones"
+    )
+    assert words.sentences("foresight", told)[0].startswith(
+        "foretold, if later examples are like earlier ones: accuracy"
+    )
 
 
 def test_several_networks_are_foretold_to_be_better(tmp_path, rows):

@@ -178,6 +178,7 @@ def _foresight(facts: Facts, found: dict[str, Any]) -> list[tuple[str, str]]:
         ("off by", f"{percent(error)} of the error" if error is not None else ""),
         ("inside the interval", ("yes" if covered else "no") if isinstance(covered, bool) else ""),
         ("from", text(found.get("basis"))),
+        ("assuming that", text(found.get("assuming"))),
         *_elsewhere(found),
     ]
     return [(name, words) for name, words in lines if words and words != "-"]
