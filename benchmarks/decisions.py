@@ -88,29 +88,39 @@ CASES = {
     "letter-width": Case("letter", 128, 2000, {"width": 64}, {}),
     "letter-rate": Case("letter", 64, 1500, {"optimizer.lr": 0.00075}, {}),
     "letter-depth": Case("letter", 64, 1500, {"blocks": 1}, {"blocks": 2}),
-    "letter-decay": Case("letter", 128, 2000, {"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 0.3}),
+    "letter-decay": Case("letter_noise", 64, 1500, {"optimizer.weight_decay": 0.0}, {"optimizer.weight_decay": 1.0}),
     "fashion-width": Case("fashion_mnist", 8, 500, {"width": 4}, {}),
     "fashion-rate": Case("fashion_mnist", 8, 500, {"optimizer.lr": 0.00075}, {}),
     "fashion-augmentation": Case(
-        "fashion_small",
+        "fashion_3000",
         8,
         900,
         {"regularization.crop": 0, "regularization.flip": False},
-        {"regularization.flip": True},
+        {"regularization.crop": 1, "regularization.flip": False},
     ),
 }
-"""By name: what is missing, and what has it."""
+"""By name: what is missing, and what has it.
+
+On letter as it is weight decay gains nothing, from 3,000 rows to 16,000: it is tried with columns of noise.
+"""
+NOISE = 50
+"""Columns of noise in `letter_noise`."""
 
 
 def dataset_of(name: str, data: Path) -> Dataset:
     """A sample of a data set, split as a search splits it."""
     draw = np.random.default_rng(0)
-    if name == "letter":
+    if name.startswith("letter"):
         frame = pd.read_csv(data / "letter" / "train.csv").iloc[draw.permutation(16_000)[:10_000]]
-        return load_dataset((frame.drop(columns="lettr"), frame["lettr"]), ReadOptions())
+        targets = frame.pop("lettr")
+        if name == "letter_noise":
+            noise = draw.normal(size=(len(frame), NOISE)).round(3)
+            names = [f"noise{k}" for k in range(NOISE)]
+            frame = pd.concat([frame, pd.DataFrame(noise, index=frame.index, columns=names)], axis=1)
+        return load_dataset((frame, targets), ReadOptions())
     files = (f"train-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
     images, labels = (read_idx(FASHION_MNIST / file) for file in files)
-    pick = draw.permutation(len(images))[: 10_000 if name == "fashion_mnist" else 6_000]
+    pick = draw.permutation(len(images))[: 10_000 if name == "fashion_mnist" else 3_000]
     return load_dataset((images[pick], labels[pick]), ReadOptions())
 
 
