@@ -11,6 +11,7 @@ from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json
 from autorecipe.search import decide
+from autorecipe.search.planner import FULL_RUNS, STAGE_RUNS
 from autorecipe.search.score_interval import final_error
 from autorecipe.search.trials import models_of_seeds
 from autorecipe.search.tried import recorded_score
@@ -20,7 +21,6 @@ from autorecipe.training.evaluate import predict, score
 
 SHARE = 0.01
 """Of the budget, for scoring the fresh seeds' models on test."""
-SEARCH_STAGES = ("small", "width", "depth", "regularize", "regrow")
 
 
 def fresh_seeds(bench: Workbench, decisions: Sequence[Decision]) -> dict[str, Any] | None:
@@ -83,22 +83,19 @@ def _seconds_of_one(bench: Workbench, recipe: Recipe) -> float:
 
 
 def receipt(bench: Workbench) -> dict[str, dict[str, float]]:
-    """Planned and spent, in the budget's unit: for the questions, the finish and the end.
+    """Planned and spent seconds, for what comes before the stages, each stage, the audit, the finish and test.
 
-    What was spent is in seconds in any case; a budget in epochs has no plan in seconds.
+    The trials' length comes from the plan; what a stage leaves of its share goes to those after it.  A budget in
+    epochs has no plan in seconds, and no receipt.
     """
     plan = bench.state.plan
     if plan.get("unit") != "seconds":
         return {}
     by_stage = bench.state.by_stage
-    spent = {
-        "fixed": sum(by_stage.get(name, 0.0) for name in ("start", "checks", "baselines")),
-        "questions": sum(by_stage.get(name, 0.0) for name in SEARCH_STAGES),
-        "audit": by_stage.get("audit", 0.0),
-        "finish": by_stage.get("finish", 0.0),
-        "test": by_stage.get("test", 0.0),
-    }
-    planned = {"questions": plan["search"], "finish": plan["finish"], "audit": plan.get("audit", 0.0)}
+    spent = {"fixed": sum(by_stage.get(name, 0.0) for name in ("start", "checks", "baselines"))}
+    spent |= {name: by_stage.get(name, 0.0) for name in (*STAGE_RUNS, "audit", "finish", "test")}
+    planned = {name: plan["search"] * runs / FULL_RUNS for name, runs in STAGE_RUNS.items()}
+    planned |= {"audit": plan.get("audit", 0.0), "finish": plan["finish"]}
     return {
         name: {"planned": round(planned[name], 3), "spent": round(seconds, 3)}
         if name in planned

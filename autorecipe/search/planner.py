@@ -7,10 +7,11 @@ from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Estimate
 from autorecipe.training.cohort_size import alone_to_group
 
-FULL_RUNS = 38.0
-"""Full trial runs that the search's time is cut into: with half of the sampled trials stopped early, about
-eight for `small`, six for each of three or four growth questions, seven for `regularize`, the rest for
-learning-rate range tests."""
+STAGE_RUNS = {"small": 8.0, "width": 12.0, "depth": 9.0, "regularize": 6.0, "regrow": 3.0}
+"""Full trial runs that the search's time is cut into, with half of the sampled trials stopped early: about eight for
+`small`, six for each of two widths, three for each of three depths, the rest once the size is found, learning-rate
+range tests among them.  What a stage leaves goes to those after it, so that this is a plan and no limit."""
+FULL_RUNS = sum(STAGE_RUNS.values())
 END_SECONDS = 2.5
 """Kept for saving, the last scores and the process's exit."""
 EXPORT_SECONDS = {45.0: 2.0, 120.0: 4.0}

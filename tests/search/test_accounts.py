@@ -8,6 +8,7 @@ from autorecipe.rundir import read_json, read_lines
 from autorecipe.search.accounts import smaller_runner_up
 from autorecipe.search.ledger import load_decisions
 from autorecipe.search.planner import AUDIT_SHARE, make_plan
+from autorecipe.search.stages import STAGES
 
 SMALL = {"budget": "100epochs", "max_width": 128, "max_depth": 3}
 
@@ -32,8 +33,12 @@ def test_fresh_seeds_are_scored_on_test_by_the_same_models(searched):
 def test_the_receipt_of_a_timed_budget_has_plan_and_spending(searched):
     summary = read_json(searched(budget="12s").run.summary)
     receipt = summary["budget"]["receipt"]
-    assert receipt["questions"]["planned"] > 0
-    assert receipt["finish"]["planned"] > 0
+    stages = [stage.name for stage in STAGES if stage.name in receipt]
+    assert stages == ["small", "width", "depth", "regularize", "regrow"]
+    by_stage = summary["budget"]["by_stage"]
+    for name in (*stages, "finish"):
+        assert receipt[name]["planned"] > 0
+        assert receipt[name]["spent"] == pytest.approx(by_stage.get(name, 0.0), abs=0.002)
     spent = sum(row["spent"] for row in receipt.values())
     assert spent <= summary["budget"]["spent_seconds"] + 0.5
     assert spent >= 0.5 * summary["budget"]["spent_seconds"]

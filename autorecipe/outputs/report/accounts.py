@@ -11,8 +11,6 @@ from autorecipe.outputs.wording import count, number, percent, seconds
 MOST_BARS = 20
 RECEIPT = {
     "fixed": "reading, checks, baselines",
-    "questions": "questions",
-    "audit": "audit",
     "finish": "final training",
     "test": "test",
 }
@@ -199,15 +197,13 @@ def _elsewhere(found: dict[str, Any]) -> list[tuple[str, str]]:
 def receipt(facts: Facts) -> dict[str, Any]:
     """The budget: given, spent, and by stage planned against spent."""
     budget = mapping(facts.summary.get("budget"))
-    by_stage = mapping(budget.get("by_stage")) or mapping(facts.state.get("by_stage"))
     planned = [
         (RECEIPT.get(name, name), real(mapping(row).get("planned")), real(mapping(row).get("spent")) or 0.0)
         for name, row in mapping(budget.get("receipt")).items()
     ]
-    planned = [row for row in planned if row[1] or row[2]]
-    stages: list[tuple[str, float | None, float]] = [
-        (name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None
-    ]
+    by_stage = mapping(budget.get("by_stage")) or mapping(facts.state.get("by_stage"))
+    spent_only = [(name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None]
+    bars = [row for row in planned or spent_only if row[1] or row[2]]
     given = text(budget.get("given")) or text(facts.settings.get("budget"))
     spent = real(budget.get("spent_seconds")) or real(facts.state.get("spent_seconds"))
     epochs = real(budget.get("spent_epochs")) or real(facts.state.get("spent_epochs"))
@@ -219,8 +215,8 @@ def receipt(facts: Facts) -> dict[str, Any]:
     reads = real(facts.summary.get("test_reads"))
     return {
         "words": ", ".join(word for word in words if word),
-        "planned": pictures.planned_bars(planned, _told(planned)) if planned else None,
-        "stages": pictures.planned_bars(stages, _told(stages)) if stages else None,
+        "stages": pictures.planned_bars(bars, _told(bars)) if bars else None,
+        "planned": bool(planned),
         "reads": f"The test split was read {'once' if reads == 1 else f'{count(reads)} times'}." if reads else "",
     }
 
