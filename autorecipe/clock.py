@@ -34,6 +34,11 @@ class Budget:
         return self.seconds is not None
 
 
+def amount(value: float) -> str:
+    """Seconds or epochs to three digits: `0.45`, `31.6`, `1,230`."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+
+
 def example_of_more(given: str) -> str:
     """What to type to give a run with such a budget more of the same kind."""
     return "+20epochs" if given.strip().lower().endswith(("epochs", "epoch", "ep")) else "+5m"

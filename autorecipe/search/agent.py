@@ -12,7 +12,7 @@ from dataclasses import replace as replace_record
 from pathlib import Path
 from typing import Any
 
-from autorecipe.clock import Budget, Clock, example_of_more, parse_budget
+from autorecipe.clock import Budget, Clock, amount, example_of_more, parse_budget
 from autorecipe.errors import InputError, Stopped
 from autorecipe.recipe import Recipe, describe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
@@ -322,7 +322,8 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
         bench.heartbeat()
     bench.say(
         "plan",
-        text=f"{plan.search:.3g} {plan.unit} to search, {plan.finish:.3g} for the finish, {plan.trial:.3g} a trial",
+        text=f"{amount(plan.search)} {plan.unit} to search, {amount(plan.finish)} for the finish, "
+        f"{amount(plan.trial)} a trial",
         **planner.plan_facts(plan),
     )
     return plan

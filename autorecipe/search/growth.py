@@ -4,6 +4,7 @@ import math
 from dataclasses import replace as replace_record
 from typing import Any
 
+from autorecipe.clock import amount
 from autorecipe.networks import family
 from autorecipe.recipe import Block, Recipe, describe, get, replace
 from autorecipe.search import planner
@@ -64,7 +65,7 @@ def next_question(
     if left < 2.5 * share or share < least:
         bench.say(
             "note",
-            text=f"no time for the stage '{stage.name}': {max(0.0, left):.3g} {plan.unit} are left for questions",
+            text=f"no time for the stage '{stage.name}': {amount(max(0.0, left))} {plan.unit} are left for questions",
         )
         return None
     later = sum(LEAST_RUNS.get(name, 0.0) for name in names_after(stage.name) if name not in progress.done)

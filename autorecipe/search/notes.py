@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+from autorecipe.clock import amount
 from autorecipe.data.metrics import direction
 from autorecipe.recipe import Recipe, dump_yaml
 from autorecipe.results import DatasetInfo, Decision, LRRange, TrainResult
@@ -108,7 +109,7 @@ def _legend(question: Question, info: DatasetInfo, unit: str) -> str:
     return "\n".join(
         (
             "### How to read this study",
-            f"- A trial's value is the {info.metric} on val ({direction(info.metric)}) after {question.share:.3g} "
+            f"- A trial's value is the {info.metric} on val ({direction(info.metric)}) after {amount(question.share)} "
             f"{unit} of training, the same for all.",
             f"- Its intermediate values at steps 0, 1, 2 were read after {rungs} of its training; a trial among "
             "the worse half is stopped there: *pruned*. Its note says why.",

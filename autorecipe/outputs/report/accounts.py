@@ -254,10 +254,23 @@ def environment(facts: Facts) -> list[tuple[str, str]]:
 
 def identity(facts: Facts) -> list[tuple[str, str]]:
     """Digests of weights, recipe and data, and what was scored again after reload and export."""
-    found = {words: text(facts.summary.get(key)) for key, words in IDENTITY.items()}
-    for name, value in mapping(facts.summary.get("identity")).items():
-        found[IDENTITY.get(name, name.replace("_", " "))] = number(value) if isinstance(value, float) else text(value)
+    stated = mapping(facts.summary.get("identity"))
+    export = mapping(stated.get("export"))
+    found = {words: text(stated.get(key) or facts.summary.get(key)) for key, words in IDENTITY.items()}
+    found["score after reload"] = _scored(stated.get("score_after_reload"))
+    found["score after export"] = _scored(stated.get("score_after_export"))
+    if export:
+        found["export"] = text(export.get("reason")) or (
+            f"before it {_scored(export.get('score_before'))} on the same {count(export.get('examples'))} examples of "
+            f"test; outputs differ by {number(real(export.get('max_difference')))} at most, "
+            f"{percent(real(export.get('same_predictions')) or 0.0)} of the predictions are the same"
+        )
     return [(name, words) for name, words in found.items() if words]
+
+
+def _scored(value: object) -> str:
+    """A score in words; empty if there is none."""
+    return "" if real(value) is None else number(real(value))
 
 
 def missing(facts: Facts) -> list[str]:

@@ -1,5 +1,6 @@
 """A recipe in about ten lines that a person would write."""
 
+from autorecipe.clock import amount
 from autorecipe.outputs.wording import count, percent
 from autorecipe.recipe import Recipe, describe, difference
 
@@ -141,7 +142,7 @@ def _augmentation(recipe: Recipe) -> str:
 def _length(recipe: Recipe, num_train: float | None) -> str:
     part = recipe.training
     where = " + ".join(part.train_on.split("+"))
-    epochs = f" ({part.steps * part.batch_size / num_train:.3g} epochs)" if num_train else ""
+    epochs = f" ({amount(part.steps * part.batch_size / num_train)} epochs)" if num_train else ""
     return f"{count(part.steps)} steps{epochs} on {where}, seed {part.seed}"
 
 
