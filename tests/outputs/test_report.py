@@ -116,7 +116,7 @@ def test_predictions_and_examples(kind, words, enriched):
     found = check_page(html)
     for word in (
         *words,
-        "outputs differ by 2e-07 at most, 100\N{NO-BREAK SPACE}% of the predictions are the same",
+        "outputs differ by 2e-07 at most, 100 % of the predictions are the same",
         "The worst mistakes",
         "Typical examples",
         "trained again, other seeds",
