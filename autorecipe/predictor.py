@@ -20,8 +20,8 @@ from autorecipe.errors import InputError
 from autorecipe.networks import build_final
 from autorecipe.recipe import Recipe, from_dict, load_recipe
 from autorecipe.results import DatasetInfo, Decision
-from autorecipe.rundir import RunDir, open_run, read_json, read_mapping
-from autorecipe.training.checkpoint import load_weights, sha256
+from autorecipe.rundir import RunDir, open_run, read_json, read_mapping, sha256
+from autorecipe.training.checkpoint import load_weights
 from autorecipe.training.evaluate import decide_classes, predict, predicted_values, probabilities
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,6 +18,7 @@ from autorecipe.rundir import RunDir, numbers_of, read_mapping
 from autorecipe.search import decide
 from autorecipe.search.decide import Evidence, mean_variance
 from autorecipe.search.ledger import evidence_of, load_decisions
+from autorecipe.search.score_interval import another_sample, prior_share
 from autorecipe.training.evaluate import USUAL
 from autorecipe.training.gains import Thresholds, example_gains
 
@@ -100,16 +101,20 @@ def compare(first: RunDir, second: RunDir) -> Comparison:
     sides = _side(first), _side(second)
     recipes = load_recipe(first.recipe), load_recipe(second.recipe)
     same = sides[0].data_digest == sides[1].data_digest
+    infos = _info(first), _info(second)
     metric, refused = _metric(sides) if same else ("", _other_data(sides))
+    refused = refused or _other_splits(infos)
     found = None
     if not refused:
         said = recipes[0].finish.thresholds, recipes[1].finish.thresholds
         variance, paired, reason = _example_variance((first, second), sides, metric, said)
         both = zip((first, second), sides, strict=True)
-        evidences = [e for run, side in both for d in load_decisions(run) for e in evidence_of(d, side.metric)]
-        found = difference_of(
-            metric, (sides[0].test[metric], sides[1].test[metric]), variance, evidences, paired, reason
-        )
+        # Of a function of the user's nothing is known here, not even which way is better.
+        known = [(run, side.metric) for run, side in both if side.metric in METRICS]
+        evidences = [e for run, name in known for d in load_decisions(run) for e in evidence_of(d, name)]
+        share = max(prior_share(infos[0].modality, recipe.training.steps) for recipe in recipes)
+        scores = sides[0].test[metric], sides[1].test[metric]
+        found = difference_of(metric, scores, variance, evidences, paired, reason, share)
     return Comparison(sides, _changes(*recipes), same, found, refused)
 
 
@@ -120,6 +125,7 @@ def difference_of(
     evidences: Sequence[Evidence],
     paired: bool = False,
     reason: str = "",
+    share: float = decide.PRIOR_SEED_SHARE,
 ) -> Difference:
     """The difference of two runs' scores, with the noise of seeds and of examples.
 
@@ -130,9 +136,12 @@ def difference_of(
         evidences: of the decisions of both runs, for the variance between seeds.
         paired: whether `example_variance` is that of the examples' own differences.
         reason: what it was taken from.
+        share: the prior of a difference between seeds, over the error; a few steps of a convnet have more.
     """
     error = 0.5 * sum(decide.error_of(metric, score) for score in scores)
-    found = Evidence((gain(metric, scores[1], scores[0]),), example_variance, error, measure=metric)
+    df = decide.pool([e for e in evidences if e.measure == metric])[1]
+    more = decide.PRIOR_DF * max(0.0, share**2 - decide.PRIOR_SEED_SHARE**2) / (decide.PRIOR_DF + df) * error**2
+    found = Evidence((gain(metric, scores[1], scores[0]),), example_variance + more, error, measure=metric)
     result = decide.estimate(found, evidences)
     return Difference(
         metric, scores, result.effect, result.standard_error, result.interval, result.p_better, paired, reason
@@ -195,7 +204,21 @@ def _changes(first: Recipe, second: Recipe) -> dict[str, tuple[object, object]]:
 
 def _other_data(sides: tuple[Side, Side]) -> str:
     names = " and ".join(f"{side.dataset} ({side.data_digest[:8]})" for side in sides)
-    return f"the runs are of different data, {names}, and scores on different data say nothing of each other"
+    return (
+        f"the runs are of different data, {names}, or of other columns of it, and scores on different data say nothing "
+        "of each other"
+    )
+
+
+def _other_splits(infos: tuple[DatasetInfo, DatasetInfo]) -> str:
+    """Why two test splits of the same data answer different questions; empty if they do not."""
+    rules = [
+        f"by groups of {info.group!r}" if info.group else f"by time ({info.time!r})" if info.time else "at random"
+        for info in infos
+    ]
+    if rules[0] == rules[1]:
+        return ""
+    return f"the test splits answer different questions: one was drawn {rules[0]}, the other {rules[1]}"
 
 
 def _metric(sides: tuple[Side, Side]) -> tuple[str, str]:
@@ -228,8 +251,37 @@ def _example_variance(
         why = "their targets are scaled or ordered differently"
     else:
         return _paired_variance(old, new, infos[0], metric, sides[0].num_test, thresholds)
+    own = [
+        _own_variance(side.test[metric], kept, info, metric, side.num_test, said)
+        for side, info, kept, said in zip(sides, infos, (old, new), thresholds, strict=True)
+        if kept is not None
+    ]
+    variances = [value for value in own if value is not None]
+    if len(variances) == len(runs):
+        alone = ", examples taken as independent of each other" if infos[0].group or infos[0].time else ""
+        return sum(variances), False, f"unpaired{alone}: {why}"
     variance = sum(unpaired_variance(metric, side.test[metric], side.num_test) for side in sides)
-    return variance, False, f"unpaired, and so wider than it need be: {why}"
+    return variance, False, f"unpaired, and from the scores alone, which is rough: {why}"
+
+
+def _own_variance(
+    value: float,
+    kept: Mapping[str, np.ndarray],
+    info: DatasetInfo,
+    metric: str,
+    num_test: int,
+    thresholds: Sequence[float],
+) -> float | None:
+    """Variance of one run's test score that comes from the choice of examples; None where it cannot be said."""
+    targets, outputs = _as_scored(kept, info)
+    sample = another_sample(targets, outputs, value, replace(info, metric=metric), thresholds)
+    return None if sample is None else sample.variance * len(targets) / max(len(targets), num_test)
+
+
+def _as_scored(kept: Mapping[str, np.ndarray], info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and outputs as the metrics take them."""
+    targets = kept["targets"] if info.task != "regression" else to_scale(kept["targets"], info.target_scale)
+    return targets, as_outputs(kept["outputs"], info)
 
 
 def _paired_variance(
@@ -240,12 +292,16 @@ def _paired_variance(
     num_test: int,
     thresholds: Thresholds,
 ) -> tuple[float, bool, str]:
-    targets = old["targets"] if info.task != "regression" else to_scale(old["targets"], info.target_scale)
-    before, after = (as_outputs(side["outputs"], info) for side in (old, new))
-    values = example_gains(metric, targets, before, after, info, thresholds)
+    (targets, before), (_, after) = (_as_scored(side, info) for side in (old, new))
+    clusters = old.get("clusters")
+    values = example_gains(metric, targets, before, after, info, thresholds, clusters)
     # Of a large test split a sample of the predictions is kept: the score's own variance is smaller.
     share = len(old["rows"]) / max(len(old["rows"]), num_test)
-    return mean_variance(values) * share, True, f"paired on {len(old['rows']):,} test examples, and on seeds"
+    of = ""
+    if info.group or info.time:
+        of = ", taken as independent of each other" if clusters is None else f" in {clusters.max() + 1:,} groups"
+        of = of.replace("groups", "stretches of time") if info.time else of
+    return mean_variance(values) * share, True, f"paired on {len(old['rows']):,} test examples{of}, and on seeds"
 
 
 def _kept_outputs(run: RunDir) -> dict[str, np.ndarray] | None:
@@ -253,7 +309,8 @@ def _kept_outputs(run: RunDir) -> dict[str, np.ndarray] | None:
     try:
         found = load_file(run.tested)
         order = np.argsort(found["rows"], kind="stable")
-        tensors = {name: found[name][order] for name in ("outputs", "targets", "rows")}
+        names = ("outputs", "targets", "rows", *(["clusters"] if "clusters" in found else []))
+        tensors = {name: found[name][order] for name in names}
     except (OSError, SafetensorError, KeyError, IndexError):
         return None
     finite = bool(np.isfinite(tensors["outputs"]).all()) and tensors["outputs"].ndim == 2

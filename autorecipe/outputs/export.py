@@ -28,7 +28,7 @@ def export(run: RunDir, form: str, out: Path | None = None) -> Path:
     """
     check_export(run, form, out)
     result = load(run.path)
-    if out is not None:
+    if out is not None and out.resolve() != _own(run, form):
         try:
             return _write(run, form, out)
         except OSError as error:
@@ -53,13 +53,18 @@ def check_export(run: RunDir, form: str, out: Path | None) -> None:
         folder, kept = out.is_dir(), out.exists() and run.path in out.resolve().parents
     except OSError as error:
         raise InputError(f"--out {out} cannot be used: {error.strerror}; give another file") from error
-    own = {"onnx": run.onnx, "script": run.script, "torch": run.program}[form]
+    own = _own(run, form)
     if folder:
         raise InputError(f"--out {out} is a folder; give a file in it, such as {out / own.name}")
     if kept and out.resolve() != own:
         raise InputError(
             f"--out {out} is a file of the run itself, which it would take the place of; give another file"
         )
+
+
+def _own(run: RunDir, form: str) -> Path:
+    """Its place in the run's folder."""
+    return {"onnx": run.onnx, "script": run.script, "torch": run.program}[form]
 
 
 def _write(run: RunDir, form: str, out: Path | None) -> Path:

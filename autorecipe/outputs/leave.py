@@ -12,7 +12,7 @@ from typing import Any
 
 from autorecipe.errors import AutoRecipeError, Stopped
 from autorecipe.rundir import RunDir, disk_reason, read_mapping, write_json
-from autorecipe.search.checksums import rewrite_summary
+from autorecipe.search.checksums import add_export, rewrite_summary
 
 Say = Callable[..., None]
 EXPORT_SECONDS = 1.5
@@ -89,8 +89,11 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
         if seconds_left - (time.monotonic() - begin) >= EXPORT_SECONDS:
             _leave(run, "onnx", note)
         else:
-            run.onnx.unlink(missing_ok=True)  # of the model before
-            note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
+            _remove_older(run, ("onnx",), note)
+            if run.onnx.exists():  # of these weights: an earlier part of the run has left it
+                add_export(run, run.onnx)
+            else:
+                note(f"no time for model.onnx; to write it: autorecipe export {run.path} --format onnx")
         _remove_older(run, ("torch",), note)
         _account(run, time.monotonic() - begin)
         _leave_report(run, note)

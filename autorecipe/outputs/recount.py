@@ -13,7 +13,7 @@ from autorecipe.errors import InputError
 from autorecipe.outputs.claims import EXACT, FAILS, FEW_EXAMPLES, HOLDS, UNCHECKED, Claim, follows, score_tolerance
 from autorecipe.recipe import Recipe, load_recipe, to_dict
 from autorecipe.results import Decision
-from autorecipe.rundir import RunDir, numbers_of, read_json, read_lines, read_mapping
+from autorecipe.rundir import RunDir, numbers_of, read_json, read_lines, read_mapping, sha256
 from autorecipe.search.checksums import changed_files
 from autorecipe.search.decide import Evidence
 from autorecipe.search.evidence import judge
@@ -21,7 +21,6 @@ from autorecipe.search.ledger import evidence_of, load_decisions
 from autorecipe.search.summary import environment, keeps_confirm, load_model
 from autorecipe.search.trials import MOST_SEEDS, kept_run
 from autorecipe.search.workbench import Workbench
-from autorecipe.training.checkpoint import sha256
 from autorecipe.training.evaluate import USUAL, predict, score
 
 DATA = "data is that of the run"
@@ -84,7 +83,8 @@ def _as_left(run: RunDir) -> Claim:
     if not run.checksums.exists():
         last = [row.get("event") for row in read_lines(run.log) if isinstance(row, dict)]
         ended = [event for event in last if event in ("start", "result")]
-        if ended and ended[-1] == "result":
+        complete = run.summary.exists() and read_mapping(run.summary).get("status") == "complete"
+        if complete or (ended and ended[-1] == "result"):
             return Claim("files", what, FAILS, reason=f"{run.checksums.name} is gone")
         return Claim("files", what, UNCHECKED, reason="the run did not end: it has no checksums.json yet")
     try:

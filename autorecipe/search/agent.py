@@ -51,7 +51,7 @@ from autorecipe.search.question import ask_question
 from autorecipe.search.settings import Settings, add_budget, check_settings, is_replay, load_settings, load_state
 from autorecipe.search.space import check_modality, load_space
 from autorecipe.search.stages import STAGES, UNSTABLE, Stage, diagnose, following
-from autorecipe.search.summary import score_saved
+from autorecipe.search.summary import keep_scored, score_saved
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, measure_shape, phase, steps_for, with_shape
 from autorecipe.training.checkpoint import free_memory
@@ -237,8 +237,8 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
 
 
 def close_interrupted(bench: Workbench, found: list[base.Baseline]) -> None:
-    """After Ctrl-C: score what is on disk, if a trial has finished."""
-    if bench.run.weights.exists() and bench.run.recipe.exists():
+    """After Ctrl-C: score what is on disk, if a trial has finished and it is not what was scored before."""
+    if bench.run.weights.exists() and bench.run.recipe.exists() and not keep_scored(bench):
         score_saved(bench, load_recipe(bench.run.recipe), found, bench.state.best_score, None, "interrupted")
     bench.heartbeat()
 

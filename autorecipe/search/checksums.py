@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from autorecipe.rundir import RunDir, read_mapping, write_json
-from autorecipe.training.checkpoint import sha256
+from autorecipe.rundir import RunDir, read_mapping, sha256, write_json
 
 RESULTS = (
     "summary.json",

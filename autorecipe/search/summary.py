@@ -12,7 +12,7 @@ from autorecipe.data.metrics import direction
 from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
-from autorecipe.rundir import read_json, write_json
+from autorecipe.rundir import read_json, read_mapping, sha256, write_json
 from autorecipe.search.accounts import audited, foretold, fresh_seeds, receipt, smaller_runner_up
 from autorecipe.search.baselines import Baseline
 from autorecipe.search.checksums import write_checksums
@@ -20,7 +20,7 @@ from autorecipe.search.ledger import evidence_of, load_decisions
 from autorecipe.search.score_interval import score_interval
 from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, phase, shape_path
-from autorecipe.training.checkpoint import load_weights, sha256
+from autorecipe.training.checkpoint import load_weights
 from autorecipe.training.evaluate import all_scores, predict, score
 from autorecipe.training.hardware import processor
 
@@ -93,16 +93,54 @@ def score_saved(
     write_summary(bench, recipe, status, scores, metrics, named, accounts, interval)
     bench.heartbeat()
     write_checksums(bench.run)
+    _say_result(bench, status, scores, metrics, named)
+
+
+def keep_scored(bench: Workbench) -> bool:
+    """Keep the result of an earlier part of the run, if its model is still the one on disk; whether it is."""
+    run = bench.run
+    facts = read_mapping(run.summary) if run.summary.exists() else {}
+    scores = facts.get("scores")
+    if not isinstance(scores, dict) or scores.get("test") is None or facts.get("weights_sha256") != sha256(run.weights):
+        return False
+    write_json(run.summary, facts | {"status": "interrupted", "budget": budget_facts(bench)})
+    bench.heartbeat()
+    write_checksums(run)
+    bench.say("note", text="the model on disk is the one that was scored before: its result stays")
+    _say_result(bench, "interrupted", scores, facts["metrics"]["test"], facts["baselines"])
+    return True
+
+
+def _say_result(
+    bench: Workbench,
+    status: str,
+    scores: Mapping[str, float | None],
+    metrics: Mapping[str, float],
+    baselines: Mapping[str, float],
+) -> None:
     bench.say(
         "result",
         status=status,
         scores=scores,
         metrics=metrics,
-        baselines=named,
+        baselines=baselines,
         path=str(bench.run.path),
-        metric=info.metric,
+        metric=bench.dataset.info.metric,
         seconds_left=bench.clock.left() if bench.budget.timed else None,
     )
+
+
+def budget_facts(bench: Workbench) -> dict[str, Any]:
+    """What was given and spent."""
+    return {
+        "given": bench.budget.given,
+        "seconds": bench.budget.seconds,
+        "epochs": bench.budget.epochs,
+        "spent_seconds": round(bench.clock.spent(), 3),
+        "spent_epochs": round(bench.state.spent_epochs, 3),
+        "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
+        "receipt": receipt(bench),
+    }
 
 
 def write_summary(
@@ -148,15 +186,7 @@ def write_summary(
             "data_digest": info.digest,
             "environment": environment(bench),
             "hardware": hardware(bench, recipe),
-            "budget": {
-                "given": bench.budget.given,
-                "seconds": bench.budget.seconds,
-                "epochs": bench.budget.epochs,
-                "spent_seconds": round(bench.clock.spent(), 3),
-                "spent_epochs": round(bench.state.spent_epochs, 3),
-                "by_stage": {name: round(seconds, 3) for name, seconds in bench.state.by_stage.items()},
-                "receipt": receipt(bench),
-            },
+            "budget": budget_facts(bench),
             "test_reads": bench.state.test_reads,
         },
     )

@@ -69,6 +69,9 @@ def _save_predictions(bench: Workbench, outputs: np.ndarray) -> None:
     targets = bench.dataset.targets.numpy()[test[chosen]]
     truth = unscale(targets, info).astype(np.float32) if info.task == "regression" else targets.astype(np.int64)
     tensors = {"outputs": said(outputs[chosen], info), "targets": truth, "rows": test[chosen].astype(np.int64)}
+    clusters = bench.dataset.splits.clusters(test[chosen])
+    if clusters is not None:
+        tensors["clusters"] = clusters.astype(np.int64)
     facts = {"format": "1", "num_test": str(len(test)), "sampled": str(len(chosen) < len(test)).lower()}
     with atomic(bench.run.tested) as temporary:
         save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, temporary, metadata=facts)

@@ -1,6 +1,5 @@
 """Weights and unfinished runs on disk: safetensors, written whole or not at all."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from autorecipe.errors import InputError
-from autorecipe.rundir import atomic
+from autorecipe.rundir import atomic, sha256
 from autorecipe.training.loop import Session
 
 
@@ -20,12 +19,6 @@ def save_weights(model: nn.Module, path: Path) -> str:
     with atomic(path) as temporary:
         save_file(tensors, temporary)
         return sha256(temporary)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

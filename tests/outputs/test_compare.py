@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from run_helpers import change_json, copy_of, search_small
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from autorecipe.errors import InputError
 from autorecipe.outputs.compare import BEYOND, Difference, compare, difference_of, unpaired_variance
@@ -170,6 +170,63 @@ def test_other_test_examples_are_not_paired(made, tmp_path):
     assert found is not None
     assert not found.paired
     assert "test splits differ" in found.reason
+
+
+def test_other_test_examples_are_judged_by_the_outputs_of_each(made, tmp_path):
+    """Of rank and class means the score alone says too little: few examples of a class make them."""
+    runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    for run in runs:
+        for path in (run.summary, run.preprocess):
+            change_json(path, **({"metric": "macro_f1"} if path == run.summary else {"info__metric": "macro_f1"}))
+    keep_outputs(runs[0], right=28, count=30)
+    keep_outputs(runs[1], right=26, count=28)
+    found = compare(*runs).difference
+    assert found is not None
+    assert found.metric == "macro_f1"
+    assert found.reason.startswith("unpaired: ")
+
+
+def test_splits_by_other_rules_are_refused(made, tmp_path):
+    runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    change_json(runs[1].preprocess, info__group="patient")
+    found = compare(*runs)
+    assert found.same_data
+    assert found.difference is None
+    assert "one was drawn at random, the other by groups of 'patient'" in found.refused
+
+
+def test_groups_are_one_draw_each(made, tmp_path):
+    """Two runs that differ in whole groups: the examples of a group are right and wrong together."""
+    runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    for place, run in enumerate(runs):
+        change_json(run.preprocess, info__group="patient")
+        keep_outputs(run, right=15 + 10 * place)
+    alone = compare(*runs).difference
+    for run in runs:
+        tensors = load_file(run.tested)
+        save_file(tensors | {"clusters": tensors["rows"] // 10}, run.tested)
+    found = compare(*runs).difference
+    assert alone is not None
+    assert found is not None
+    assert "taken as independent" in alone.reason
+    assert "in 3 groups" in found.reason
+    assert found.gain == alone.gain
+    assert found.standard_error > alone.standard_error
+
+
+def test_a_function_of_the_users_is_compared_by_the_usual_metric(made, tmp_path):
+    runs = [copy_of(made[0], tmp_path / name) for name in "ab"]
+    for run in runs:
+        change_json(run.summary, metric="python:f")
+        change_json(run.preprocess, info__metric="python:f")
+    found = compare(*runs).difference
+    assert found is not None
+    assert found.metric == "accuracy"
+
+
+def test_short_trainings_of_convnets_differ_more():
+    settled, short = (difference_of("accuracy", (0.98, 0.99), 1e-6, [], share=share) for share in (0.04, 0.17))
+    assert short.standard_error > 2 * settled.standard_error
 
 
 def test_predictions_that_are_damaged_are_passed_over(made, tmp_path):

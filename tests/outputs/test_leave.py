@@ -30,6 +30,8 @@ def test_a_search_of_epochs_leaves_script_and_onnx(no_baselines, tmp_path):
 def test_without_time_the_command_is_said_and_no_older_model_stays(replayed):
     run = replayed("iris").run
     run.onnx.write_bytes(b"of the model before")
+    before = run.weights.stat().st_mtime - 10
+    os.utime(run.onnx, (before, before))
     heard = Heard()
     spent = json.loads(run.state.read_text())["spent_seconds"]
     leave_outputs(run, heard, 0.5)
@@ -37,6 +39,19 @@ def test_without_time_the_command_is_said_and_no_older_model_stays(replayed):
     assert not run.onnx.exists()
     assert "autorecipe export" in texts(heard)
     assert json.loads(run.state.read_text())["spent_seconds"] >= spent
+
+
+def test_without_time_a_model_of_these_weights_stays(replayed):
+    """After Ctrl-C in a finished run that was given more budget."""
+    run = replayed("iris").run
+    run.onnx.write_bytes(b"of these weights")
+    after = run.weights.stat().st_mtime + 10
+    os.utime(run.onnx, (after, after))
+    heard = Heard()
+    leave_outputs(run, heard, 0.0)
+    assert run.onnx.read_bytes() == b"of these weights"
+    assert "autorecipe export" not in texts(heard)
+    assert "model.onnx" in json.loads(run.checksums.read_text())["exports"]
 
 
 def test_a_program_of_the_model_before_goes(replayed):

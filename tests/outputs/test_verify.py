@@ -160,7 +160,7 @@ def test_a_forger_who_knows_of_the_checksums_is_found_by_what_is_measured_again(
 def test_other_weights_with_all_their_checksums_do_not_have_the_score(run):
     tensors = load_file(run.weights)
     save_file({name: -t if t.dtype == np.float32 else t for name, t in tensors.items()}, run.weights)
-    from autorecipe.training.checkpoint import sha256
+    from autorecipe.rundir import sha256
 
     change_json(run.summary, weights_sha256=sha256(run.weights))
     sign_again(run)

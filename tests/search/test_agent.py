@@ -16,6 +16,7 @@ from autorecipe.recipe import Recipe, dump_yaml, load_recipe, load_yaml, replace
 from autorecipe.rundir import open_run, read_json, read_lines, write_json, write_text
 from autorecipe.search import agent, finish, question, trials
 from autorecipe.search import stages as stages_of
+from autorecipe.search.checksums import changed_files
 from autorecipe.search.finish import final_splits
 from autorecipe.search.replay import replay_recipe
 from autorecipe.search.settings import Settings, check_settings, checked_settings
@@ -292,6 +293,26 @@ def test_a_finished_run_wants_more_budget(searched, resumed):
     assert after["budget"]["spent_epochs"] > before["spent_epochs"]
     assert read_json(found.run.settings)["budget"].endswith("epochs")
     check_trials(more.run)
+
+
+def test_a_finished_run_that_is_resumed_and_stopped_keeps_its_result(searched, resumed):
+    found = searched(**SMALL)
+    before = read_json(found.run.summary)
+    assert before["accounts"]["fresh_seeds"] is not None
+
+    def stop():
+        if not found.run.checksums.exists():  # it has begun to go on
+            raise Stopped("by the test")
+
+    with pytest.raises(Stopped):
+        resumed(found.path, "+20epochs", stop=stop)
+    after = read_json(found.run.summary)
+    assert after.pop("status") == "interrupted"
+    assert after["test_reads"] == 1
+    assert after.pop("budget")["spent_epochs"] >= before.pop("budget")["spent_epochs"]
+    assert after == {name: value for name, value in before.items() if name != "status"}
+    assert changed_files(found.run)[1] == []
+    assert load(found.path).summary["scores"] == before["scores"]
 
 
 def test_more_time_outlives_a_kill(searched, resumed):

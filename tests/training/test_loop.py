@@ -7,8 +7,9 @@ from helpers import CPU, on_cpu, recipe_for, rows_of
 
 from autorecipe.errors import InputError
 from autorecipe.recipe import NetworkSection
+from autorecipe.rundir import sha256
 from autorecipe.training import loop
-from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, saved_steps, sha256
+from autorecipe.training.checkpoint import load_session, load_weights, save_session, save_weights, saved_steps
 from autorecipe.training.loop import Diverged, OutOfMemory, start_session, train
 
 

@@ -11,6 +11,7 @@ from autorecipe import __version__
 from autorecipe.outputs.report import accounts, evidence, first, outcome
 from autorecipe.outputs.report.facts import Facts, read_facts
 from autorecipe.rundir import RunDir, write_text
+from autorecipe.search.checksums import add_export
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -27,6 +28,7 @@ def write_report(run: RunDir) -> Path:
         InputError: a file of the run is damaged.
     """
     write_text(run.report, page(read_facts(run)))
+    add_export(run, run.report)
     return run.report
 
 
