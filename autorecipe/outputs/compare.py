@@ -139,10 +139,8 @@ def difference_of(
         share: the prior of a difference between seeds, over the error; a few steps of a convnet have more.
     """
     error = 0.5 * sum(decide.error_of(metric, score) for score in scores)
-    df = decide.pool([e for e in evidences if e.measure == metric])[1]
-    more = decide.PRIOR_DF * max(0.0, share**2 - decide.PRIOR_SEED_SHARE**2) / (decide.PRIOR_DF + df) * error**2
-    found = Evidence((gain(metric, scores[1], scores[0]),), example_variance + more, error, measure=metric)
-    result = decide.estimate(found, evidences)
+    found = Evidence((gain(metric, scores[1], scores[0]),), example_variance, error, measure=metric)
+    result = decide.estimate(found, evidences, share)
     return Difference(
         metric, scores, result.effect, result.standard_error, result.interval, result.p_better, paired, reason
     )
@@ -297,11 +295,12 @@ def _paired_variance(
     values = example_gains(metric, targets, before, after, info, thresholds, clusters)
     # Of a large test split a sample of the predictions is kept: the score's own variance is smaller.
     share = len(old["rows"]) / max(len(old["rows"]), num_test)
-    of = ""
-    if info.group or info.time:
-        of = ", taken as independent of each other" if clusters is None else f" in {clusters.max() + 1:,} groups"
-        of = of.replace("groups", "stretches of time") if info.time else of
-    return mean_variance(values) * share, True, f"paired on {len(old['rows']):,} test examples{of}, and on seeds"
+    told = f"{len(old['rows']):,} test examples"
+    if clusters is not None:
+        told += f" in {clusters.max() + 1:,} {'groups' if info.group else 'stretches of time'}"
+    elif info.group or info.time:
+        told += ", taken as independent of each other"
+    return mean_variance(values) * share, True, f"paired on {told}, and on seeds"
 
 
 def _kept_outputs(run: RunDir) -> dict[str, np.ndarray] | None:

@@ -94,13 +94,23 @@ def receipt(bench: Workbench) -> dict[str, dict[str, float]]:
     by_stage = bench.state.by_stage
     spent = {"fixed": sum(by_stage.get(name, 0.0) for name in ("start", "checks", "baselines"))}
     spent |= {name: by_stage.get(name, 0.0) for name in (*STAGE_RUNS, "audit", "finish", "test")}
-    planned = {name: plan["search"] * runs / FULL_RUNS for name, runs in STAGE_RUNS.items()}
-    planned |= {"audit": plan.get("audit", 0.0), "finish": plan["finish"]}
+    of_all = bench.state.planned or plan
+    planned = {name: of_all["search"] * runs / FULL_RUNS for name, runs in STAGE_RUNS.items()}
+    planned |= {"audit": plan.get("audit", 0.0), "finish": of_all["finish"]}
     return {
         name: {"planned": round(planned[name], 3), "spent": round(seconds, 3)}
         if name in planned
         else {"spent": round(seconds, 3)}
         for name, seconds in spent.items()
+    }
+
+
+def planned_of(bench: Workbench, search: float, finish: float) -> dict[str, float]:
+    """The plan of all parts of a run: what those before have spent, and what this one has for questions and finish."""
+    by_stage = bench.state.by_stage
+    return {
+        "search": sum(by_stage.get(name, 0.0) for name in STAGE_RUNS) + search,
+        "finish": by_stage.get("finish", 0.0) + finish,
     }
 
 

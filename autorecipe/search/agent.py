@@ -18,10 +18,11 @@ from autorecipe.recipe import Recipe, describe, load_recipe, replace, to_dict
 from autorecipe.results import Decision
 from autorecipe.rundir import RunDir, check_free, locked, new_run_path, read_json, read_mapping, write_json, writing
 from autorecipe.search import baselines as base
-from autorecipe.search import decide, planner, studies
+from autorecipe.search import planner, studies
+from autorecipe.search.accounts import planned_of
 from autorecipe.search.audit import audit
-from autorecipe.search.final_race import race
-from autorecipe.search.finish import run_finish
+from autorecipe.search.final_race import race, winner_of_race
+from autorecipe.search.finish import run_finish, settle_members
 from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
     Progress,
@@ -55,6 +56,7 @@ from autorecipe.search.summary import keep_scored, score_saved
 from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, State, Workbench, epochs_of, measure_shape, phase, steps_for, with_shape
 from autorecipe.training.checkpoint import free_memory
+from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import Diverged, OutOfMemory
 
 SHORTEST = 5.0
@@ -150,7 +152,7 @@ def resume_run(
             budget = add_budget(budget, more, state, finished)
             state.finish_steps = None  # asked of a shorter finish, and maybe of another network
             if finished:  # an interrupted final training goes on with as many
-                state.finish_members, state.finish_calm = None, False
+                state.finish_members, state.finish_units, state.finish_calm = None, None, False
             settings = replace_record(settings, budget=budget.given)
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
         clock = Clock(clock.start, limit, state.spent_seconds)
@@ -309,6 +311,7 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
             left = bench.clock.left()
             most = left - planner.end_seconds(bench.budget.seconds)
             plan = replace_record(plan, finish=max(min(plan.finish, most), 0.6 * left))
+            bench.state.planned = planned_of(bench, max(0.0, most - plan.finish - plan.audit), plan.finish)
     else:
         if bench.budget.seconds is not None:
             total, left = bench.budget.seconds, bench.clock.left()
@@ -319,6 +322,7 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
             bench.budget.timed, total, left, settings.reserve, start.training.batch_size, settings.audit
         )
         bench.state.plan = planner.plan_facts(plan)
+        bench.state.planned = planned_of(bench, plan.search, plan.finish)
         bench.heartbeat()
     bench.say(
         "plan",
@@ -342,6 +346,8 @@ def run_stage(
             if decision.stage != stage.name:
                 break
             recall(bench, progress, decision)
+            if len(progress.decisions) == len(kept):
+                progress.incumbent = winner_of_race(bench, progress.incumbent)
         else:
             question = next_question(bench, stage, plan, progress, asked)
             if question is None or {a.label for a in question.alternatives} == tried:  # it would say the same again
@@ -363,14 +369,13 @@ def run_stage(
 def _diagnosis(bench: Workbench, progress: Progress, plan: planner.Plan) -> tuple[str, str]:
     if progress.result is None or progress.result.score is None:
         return "fitting", "nothing was measured"
-    error = decide.error_of(bench.dataset.info.metric, progress.result.score)
-    recipe = progress.incumbent
-    epochs = epochs_of(bench, recipe)
+    metric, scored = bench.dataset.info.metric, len(bench.dataset.splits.val)
+    epochs = epochs_of(bench, progress.incumbent)
     return diagnose(
         progress.result,
-        bench.dataset.info.metric,
-        error if bench.dataset.info.task != "regression" else 1.0,
-        len(bench.dataset.splits.val),
+        metric,
+        round(scored * (1 - progress.result.score)) if metric == "accuracy" else None,
+        scored,
         epochs,
         epochs * plan.finish / max(plan.trial, 1e-9),
         progress.diverged,
@@ -389,11 +394,10 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
         progress.incumbent, progress.result = winner, recorded_result(bench, winner) or progress.result
     shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
-        end = planner.end_seconds(bench.budget.seconds)
-        units = bench.clock.left() - end if bench.budget.timed else _epochs_left(bench)
-        bench.state.finish_steps = choose_steps(bench, recipe, shape, units) or 0
+        bench.state.finish_steps = choose_steps(bench, recipe, shape, _units_left(bench)) or 0
         bench.heartbeat()
     most = bench.state.finish_steps or None
+    shape = settle_members(bench, recipe, shape, most)
     # Where no question was asked, the learning rate is that of the range test.
     recipe = _for_finish(bench, recipe, shape, most) if progress.decisions else with_shape(recipe, shape, 1.0)
     calm = replace(recipe, {"optimizer.lr": 0.25 * recipe.optimizer.lr, "optimizer.clip_norm": 1.0})
@@ -435,9 +439,19 @@ def _epochs_left(bench: Workbench) -> float:
     return 0.0 if bench.budget.epochs is None else max(0.0, bench.budget.epochs - bench.state.spent_epochs)
 
 
+def _units_left(bench: Workbench) -> float:
+    """What is left of the budget for the finish, in its unit."""
+    end = planner.end_seconds(bench.budget.seconds)
+    return bench.clock.left() - end if bench.budget.timed else _epochs_left(bench)
+
+
 def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None) -> Recipe:
     """The incumbent with the learning rate for the finish, which is many times as long as the trials it won."""
-    steps = most or steps_for(bench, recipe, shape, float(bench.state.plan["finish"]))
+    if bench.state.finish_units is None:
+        bench.state.finish_units = _units_left(bench)
+        bench.heartbeat()
+    slower = alone_to_group(bench.state.finish_members or 1, shape.further_member)
+    steps = most or max(1, round(steps_for(bench, recipe, shape, bench.state.finish_units) / slower))
     old, lr = recipe.optimizer.lr, planner.lr_for_steps(recipe.optimizer.lr, recipe.training.steps, steps)
     bench.say(
         "note",

@@ -100,7 +100,7 @@ def log_error_spread(error: float, examples: int, regression: bool) -> float:
     return math.sqrt((1 - wrong) / (wrong * examples))
 
 
-def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
+def estimate(evidence: Evidence, earlier: Sequence[Evidence] = (), share: float = PRIOR_SEED_SHARE) -> Estimate:
     """Effect, standard error, 90 % interval and P(better).
 
     The variance between seeds pools this question's differences with those of earlier questions and a
@@ -111,10 +111,11 @@ def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     Args:
         evidence: of this question.
         earlier: of earlier questions.
+        share: the prior of a difference between seeds, over the error.
     """
     differences = np.asarray(evidence.differences)
     count = len(differences)
-    relative, total_df = seed_spread([evidence, *(e for e in earlier if e.measure == evidence.measure)])
+    relative, total_df = seed_spread([evidence, *(e for e in earlier if e.measure == evidence.measure)], share)
     seed_variance = relative * evidence.error**2 * (1 / count + evidence.overlap)
     error = math.sqrt(seed_variance + evidence.example_variance)
     effect = float(differences.mean())
@@ -123,10 +124,10 @@ def estimate(evidence: Evidence, earlier: Sequence[Evidence] = ()) -> Estimate:
     return Estimate(effect, error, (effect - half, effect + half), p_better)
 
 
-def seed_spread(evidences: Sequence[Evidence]) -> tuple[float, float]:
+def seed_spread(evidences: Sequence[Evidence], share: float = PRIOR_SEED_SHARE) -> tuple[float, float]:
     """Variance of a paired difference between seeds, relative to the error, pooled with its prior; and its df."""
     squares, df = pool(evidences)
-    return (PRIOR_DF * PRIOR_SEED_SHARE**2 + squares) / (PRIOR_DF + df), PRIOR_DF + df
+    return (PRIOR_DF * share**2 + squares) / (PRIOR_DF + df), PRIOR_DF + df
 
 
 def pool(evidences: Sequence[Evidence]) -> tuple[float, float]:

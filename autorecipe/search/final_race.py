@@ -24,11 +24,9 @@ from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
 from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, steps_for, use_shape
 
-DOUBTFUL = (0.2, decide.CLAIM)
-"""P(better) of the question that chose between them: outside of it there is nothing to race for."""
 LONGER, LEAST = 4, 2
 """Times a trial's steps; with time for less than `LEAST` they do not race."""
-SHARE = 0.18
+SHARE = 0.15
 """Of the finish's time, for both runs, at most."""
 SHORTEST = 30.0
 """Seconds: a shorter finish is not raced for."""
@@ -78,6 +76,8 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
         return progress.incumbent
     chosen, other = progress.incumbent, bench.run.load_recipe(decision.incumbent)
     known = raced(bench)
+    if known is not None and known.winner == progress.incumbent.digest:
+        return progress.incumbent
     if known is None or (known.chosen, known.other) != (chosen.digest, other.digest):
         shapes = [measure_shape(bench, recipe, trial) for recipe in (chosen, other)]
         left = bench.clock.left() - planner.end_seconds(bench.budget.seconds)
@@ -90,11 +90,15 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
 
 
 def doubtful(decisions: Sequence[Decision]) -> Decision | None:
-    """The last decision that adopted a recipe, if its fresh seeds left it undecided."""
+    """The last decision that adopted a recipe, if that was no claim: undecided, worse in short trials, not measured."""
     adopted = [d for d in decisions if d.chosen == d.candidate != d.incumbent]
-    if not adopted or adopted[-1].p_better is None:
-        return None
-    return adopted[-1] if DOUBTFUL[0] < adopted[-1].p_better < DOUBTFUL[1] else None
+    return adopted[-1] if adopted and (adopted[-1].p_better or 0.0) < decide.CLAIM else None
+
+
+def winner_of_race(bench: Workbench, incumbent: Recipe) -> Recipe:
+    """What an earlier part of the run went on with: the winner, where the incumbent has raced."""
+    known = raced(bench)
+    return bench.run.load_recipe(known.winner) if known is not None and known.chosen == incumbent.digest else incumbent
 
 
 def times_longer(left: float, pair: float) -> int | None:
@@ -246,4 +250,5 @@ def after_race(
 def _forget(bench: Workbench, decisions: Sequence[Decision]) -> None:
     """Keep the weights of the recipe alone that was measured last, for the accounts."""
     measured = [d for d in decisions if d.p_better is not None]
-    forget_models(bench, bench.run.load_recipe(measured[-1].chosen))
+    if measured:
+        forget_models(bench, bench.run.load_recipe(measured[-1].chosen))

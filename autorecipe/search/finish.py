@@ -10,14 +10,14 @@ from autorecipe.data.metrics import gain
 from autorecipe.errors import Stopped
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, describe, dump_yaml, load_recipe, replace
-from autorecipe.rundir import write_text
+from autorecipe.rundir import read_json, write_text
 from autorecipe.search import planner
 from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
 from autorecipe.search.outlook import forget_foresight, tell_foresight
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
 from autorecipe.search.summary import keeps_confirm, load_model
-from autorecipe.search.workbench import Shape, Workbench, at_once_in, epochs_of, held_up, use_shape
+from autorecipe.search.workbench import Shape, Workbench, at_once_in, epochs_of, held_up, shape_path, use_shape
 from autorecipe.training.checkpoint import free_memory, load_session, save_session, save_weights, saved_steps
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
@@ -88,12 +88,9 @@ def run_finish(
     splits = bench.dataset.splits
     train_on = final_splits(bench)
     rows = splits.rows(train_on)
-    if most_steps is not None:
-        most_steps = max(1, round(most_steps * len(rows) / len(splits.train)))
+    most_steps = _on_final_splits(bench, most_steps)
     recipe = thresholds_of_search(bench, recipe)
-    if bench.state.finish_members is None:  # else a part of the run before has asked
-        shape = at_once_in(bench, recipe, shape, bench.clock.left())
-    recipe = replace(recipe, {"finish.members": _members(bench, recipe, shape, most_steps)})
+    recipe = replace(recipe, {"finish.members": bench.state.finish_members or 1})
     slower = alone_to_group(recipe.finish.members, shape.further_member)
     step_seconds = shape.step_seconds * slower
     final = replace(recipe, {"training.train_on": train_on, "training.seed": bench.seed})
@@ -167,6 +164,28 @@ def run_finish(
         _keep_interrupted(bench, final, session)
         raise
     return _complete(bench, final, session, whole)
+
+
+def _on_final_splits(bench: Workbench, steps: int | None) -> int | None:
+    """Steps of as many epochs on the splits that the final model trains on, as these are on train."""
+    if steps is None:
+        return None
+    return max(1, round(steps * len(bench.dataset.splits.rows(final_splits(bench))) / len(bench.dataset.splits.train)))
+
+
+def settle_members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | None) -> Shape:
+    """Settle how many networks the final training trains at once; facts of the shape, cohorts of it timed.
+
+    Args:
+        bench: the workbench.
+        recipe: what will be trained.
+        shape: facts of its shape.
+        most_steps: steps on train alone after which it should end.
+    """
+    if bench.state.finish_members is None:  # else a part of the run before has asked
+        shape = at_once_in(bench, recipe, shape, bench.clock.left())
+        _members(bench, recipe, shape, _on_final_splits(bench, most_steps))
+    return shape
 
 
 def _members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | None) -> int:
@@ -264,10 +283,10 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> Non
 def _beats(bench: Workbench, recipe: Recipe, model: torch.nn.Module, old: Recipe) -> bool:
     """Whether a model is better on confirm than the one on disk.
 
-    Where there are no examples that neither has seen, the one that was trained for longer is better.
+    Where there are no examples that neither has seen, the one that had more compute is better.
     """
     if not (keeps_confirm(bench, recipe) and keeps_confirm(bench, old)):
-        return _examples_seen(recipe) > _examples_seen(old)
+        return _compute(bench, recipe) > _compute(bench, old)
     confirm, info = bench.dataset.splits.confirm, bench.dataset.info
     rows, truth = bench.rows(confirm), bench.dataset.targets.numpy()[confirm]
     new, before = (
@@ -277,5 +296,9 @@ def _beats(bench: Workbench, recipe: Recipe, model: torch.nn.Module, old: Recipe
     return gain(info.metric, new, before) > 0
 
 
-def _examples_seen(recipe: Recipe) -> int:
-    return recipe.training.steps * recipe.training.batch_size
+def _compute(bench: Workbench, recipe: Recipe) -> float:
+    """What a recipe's training took: examples seen, by the time of its network's step where time is the budget."""
+    path = shape_path(bench, recipe)
+    facts = read_json(path) if bench.budget.timed and path.exists() else {}
+    slower = alone_to_group(recipe.finish.members, float(facts.get("further_member", 0.0)))
+    return recipe.training.steps * recipe.training.batch_size * float(facts.get("step_seconds", 1.0)) * slower

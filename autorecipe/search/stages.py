@@ -115,7 +115,7 @@ def following(stage: str, diagnosis: str, done: tuple[str, ...]) -> tuple[str, T
 def diagnose(
     result: TrainResult,
     metric: str,
-    error: float,
+    wrong: int | None,
     num_scored: int,
     epochs: float,
     finish_epochs: float,
@@ -126,7 +126,7 @@ def diagnose(
     Args:
         result: the incumbent's training run, with losses on training and on held-out examples.
         metric: the metric's name.
-        error: its error in the metric, 0 to 1 for accuracies.
+        wrong: held-out examples that are wrong; None where the metric does not count them.
         num_scored: held-out examples.
         epochs: of the run.
         finish_epochs: what the finish will have.
@@ -143,7 +143,7 @@ def diagnose(
         return UNSTABLE, f"the training loss rose from {training[0]:.3g} to {max(later):.3g}"
     if result.loss is None or result.train_loss is None or lowest is None or lowest.loss is None:
         return FITTING, "no curve to judge by"
-    if num_scored * error < 2:
+    if wrong is not None and wrong < 2:
         return NOISE_FLOOR, f"fewer than 2 of {num_scored} held-out examples are wrong"
     gap = result.loss - result.train_loss
     # A network that only becomes too sure of itself has a rising loss and a metric that still improves; but of a loss

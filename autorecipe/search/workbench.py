@@ -64,6 +64,8 @@ class State:
     spent_epochs: float = 0.0
     by_stage: dict[str, float] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
+    planned: dict[str, float] = field(default_factory=dict)
+    """For the questions (`search`) and the finish, over all parts of the run: the plan keeps its first one's."""
     best_score: float | None = None
     """Search score of the model on disk."""
     test_reads: int = 0
@@ -73,6 +75,8 @@ class State:
     """Steps on train after which the final training should end; 0: as many as there is time for; None: not asked."""
     finish_members: int | None = None
     """Networks that the final training trains at once; None: not asked."""
+    finish_units: float | None = None
+    """Seconds or epochs that the final training's learning rate was chosen for; None: not yet."""
     finish_calm: bool = False
     """Whether the final training has diverged, and is repeated with a lower rate and clipped gradients."""
     stage: str = ""

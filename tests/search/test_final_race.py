@@ -41,15 +41,15 @@ def decision(p_better=0.6, adopted=True, **more):
     )  # fmt: skip
 
 
-def bench(tmp_path, monkeypatch, accuracies, left=60.0):
+def bench(tmp_path, monkeypatch, accuracies, left=60.0, seed=2):
     """A workbench whose decision runs have these accuracies, by learning rate; None: the run fails."""
     trained = []
     truth = np.arange(EXAMPLES) % 3
     info = DatasetInfo("n", "table", "multiclass", "", "accuracy", "", {}, classes=("a", "b", "c"))
 
     def seed_runs(place, jobs, deadline):
-        ((recipe, seed),) = jobs
-        assert seed == decision().num_seeds  # examples that the decision has not looked at
+        ((recipe, held_out),) = jobs
+        assert held_out == seed  # examples that the decision has not looked at
         trained.append(recipe.training.steps)
         share = accuracies[0 if recipe.optimizer.lr > 0.0125 else 1]
         if share is None:
@@ -132,16 +132,23 @@ def test_a_score_that_is_no_number_changes_nothing(tmp_path, monkeypatch, which)
     assert read_json(tmp_path / "artifacts" / "race.json")["scores"] == {}
 
 
+@pytest.mark.parametrize("how", [decision(0.1), decision(None, scores={}, num_seeds=0)], ids=["worse", "not measured"])
+def test_what_was_adopted_on_the_prior_races(tmp_path, monkeypatch, how):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90), seed=how.num_seeds)
+    assert race(place, how) == OTHER
+    assert trained == [400, 400]
+
+
+def test_the_winner_of_before_is_what_a_resumed_run_goes_on_with(tmp_path, monkeypatch):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    assert race(place, decision()) == OTHER
+    assert final_race.winner_of_race(place, CHOSEN) == OTHER
+    assert final_race.race(place, Progress(OTHER, decisions=[decision()]), 0.5) == OTHER
+    assert len(trained) == 2
+
+
 @pytest.mark.parametrize(
-    "decisions",
-    [
-        [],
-        [decision(0.99)],
-        [decision(0.1)],
-        [decision(None, scores={})],
-        [decision(0.6, adopted=False)],
-        [decision(0.6), decision(0.99)],
-    ],
+    "decisions", [[], [decision(0.99)], [decision(0.6, adopted=False)], [decision(0.6), decision(0.99)]]
 )
 def test_nothing_to_race_for(tmp_path, monkeypatch, decisions):
     place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))

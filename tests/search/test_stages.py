@@ -103,18 +103,18 @@ FALLING = result([2.0, 1.2, 0.8, 0.5], [2.0, 1.3, 1.0, 0.9])
     ids=["falling", "diverged", "rising", "few errors", "held-out rises", "both high", "no curve"],
 )
 def test_each_word_from_its_curve(found, error, word):
-    assert diagnose(found, "accuracy", error, 100, 5.0, 10.0)[0] == word
-    assert diagnose(found, "accuracy", error, 100, 5.0, 10.0)[1]
+    assert diagnose(found, "accuracy", round(100 * error), 100, 5.0, 10.0)[0] == word
+    assert diagnose(found, "accuracy", round(100 * error), 100, 5.0, 10.0)[1]
 
 
 def test_more_epochs_to_come_are_no_underfitting():
     found = result([2.0, 1.9, 1.8, 1.75], [2.0, 1.9, 1.82, 1.78])
-    assert diagnose(found, "accuracy", 0.5, 100, 1.0, 100.0)[0] == FITTING
+    assert diagnose(found, "accuracy", 50, 100, 1.0, 100.0)[0] == FITTING
 
 
 def test_a_held_out_loss_that_rises_with_the_training_loss_is_no_overfitting():
     found = result([1.0, 0.8, 0.8, 0.8], [1.0, 0.8, 0.9, 0.95])
-    assert diagnose(found, "accuracy", 0.5, 100, 1.0, 100.0)[0] == FITTING
+    assert diagnose(found, "accuracy", 50, 100, 1.0, 100.0)[0] == FITTING
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,18 @@ def test_a_held_out_loss_that_rises_with_the_training_loss_is_no_overfitting():
 def test_a_held_out_loss_that_rises_while_the_metric_improves_is_no_overfitting(metric, score, word):
     """The scores of the curve are 0.5 each."""
     found = replace_record(result([1.0, 0.5, 0.1, 0.02], [1.0, 0.6, 0.7, 0.9]), score=score)
-    assert diagnose(found, metric, 0.2, 100, 5.0, 10.0)[0] == word
+    assert diagnose(found, metric, 20, 100, 5.0, 10.0)[0] == word
 
 
 def test_a_loss_above_the_first_one_is_overfitting_whatever_the_metric_says():
     found = replace_record(result([1.0, 0.5, 0.1, 0.02], [1.0, 0.6, 0.7, 1.2]), score=0.6)
-    assert diagnose(found, "accuracy", 0.2, 100, 5.0, 10.0)[0] == OVERFITTING
+    assert diagnose(found, "accuracy", 20, 100, 5.0, 10.0)[0] == OVERFITTING
+
+
+def test_what_does_not_count_examples_has_no_noise_floor():
+    assert diagnose(FALLING, "roc_auc", None, 800, 5.0, 10.0)[0] == FITTING
+
+
+def test_two_wrong_examples_are_not_fewer_than_two():
+    assert diagnose(FALLING, "accuracy", 2, 288, 5.0, 10.0)[0] == FITTING
+    assert diagnose(FALLING, "accuracy", 1, 288, 5.0, 10.0)[0] == NOISE_FLOOR
