@@ -171,6 +171,11 @@ class LRRange:
     """Training steps of all its runs."""
 
 
+def in_words(verdict: str, same_network: bool) -> str:
+    """A verdict as it is shown: of two recipes of one network neither is the smaller."""
+    return verdict.replace("kept the smaller", "kept as it was") if same_network else verdict
+
+
 @dataclass(frozen=True)
 class Decision:
     """The answer to one question, with the evidence (a row of `decisions.json`)."""

@@ -22,6 +22,8 @@ STEPS = {
     "regrow": "regrown",
 }
 """Stage to the word for the network that leaves it."""
+HELD_OUT = {"confirm": "held out"}
+"""What decisions were measured on; the confirm split is a part of it (`held_out` in `decisions.json`)."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,23 @@ def _baselines(run: RunDir, summary: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def _held_out(decisions: Sequence[dict[str, Any]], digest: object) -> tuple[Sequence[float], str]:
+    """The last scores of a recipe on held-out examples, and of which kind these are."""
+    for decision in reversed(decisions):
+        for who in ("candidate", "incumbent"):
+            scores = (decision.get("scores") or {}).get(who)
+            if scores and decision.get(who) == digest:
+                return scores, str(decision.get("held_out") or "confirm")
+    return (), ""
+
+
 def _stage(run: RunDir, stage: str, decisions: Sequence[dict[str, Any]], trials: Sequence[Any]) -> Row:
     last = decisions[-1]
     took_candidate = last.get("chosen") == last.get("candidate")
-    held_out = (last.get("scores") or {}).get("candidate" if took_candidate else "incumbent") or ()
+    held_out, kind = _held_out(decisions, last.get("chosen"))
     score, scored_on = None, ""
     if held_out:
-        score, scored_on = sum(held_out) / len(held_out), str(last.get("held_out") or "confirm")
+        score, scored_on = sum(held_out) / len(held_out), HELD_OUT.get(kind, kind)
     elif took_candidate and last.get("candidate_score") is not None:
         score, scored_on = float(last["candidate_score"]), "val"
     studies = {row.get("study") for row in decisions}

@@ -256,7 +256,8 @@ def _example_variance(
     ]
     variances = [value for value in own if value is not None]
     if len(variances) == len(runs):
-        alone = ", examples taken as independent of each other" if infos[0].group or infos[0].time else ""
+        together = all("clusters" in kept for kept in (old, new) if kept is not None)
+        alone = "" if together or not (infos[0].group or infos[0].time) else ", examples taken as independent"
         return sum(variances), False, f"unpaired{alone}: {why}"
     variance = sum(unpaired_variance(metric, side.test[metric], side.num_test) for side in sides)
     return variance, False, f"unpaired, and from the scores alone, which is rough: {why}"
@@ -272,7 +273,8 @@ def _own_variance(
 ) -> float | None:
     """Variance of one run's test score that comes from the choice of examples; None where it cannot be said."""
     targets, outputs = _as_scored(kept, info)
-    sample = another_sample(targets, outputs, value, replace(info, metric=metric), thresholds)
+    info = replace(info, metric=metric)
+    sample = another_sample(targets, outputs, value, info, thresholds, clusters=kept.get("clusters"))
     return None if sample is None else sample.variance * len(targets) / max(len(targets), num_test)
 
 
@@ -299,7 +301,7 @@ def _paired_variance(
     if clusters is not None:
         told += f" in {clusters.max() + 1:,} {'groups' if info.group else 'stretches of time'}"
     elif info.group or info.time:
-        told += ", taken as independent of each other"
+        told += ", taken as independent"
     return mean_variance(values) * share, True, f"paired on {told}, and on seeds"
 
 

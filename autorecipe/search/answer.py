@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autorecipe.recipe import Recipe, describe
-from autorecipe.results import Decision, TrainResult
+from autorecipe.results import Decision, TrainResult, in_words
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.notes import answer_note
@@ -262,7 +262,8 @@ def _longer(question: Question) -> float:
 
 def sentence(decision: Decision, bench: Workbench) -> str:
     """A decision in one plain sentence."""
-    text = f"{_asked_of(decision, bench)}: {decision.verdict}"
+    old, new = (bench.run.load_recipe(digest).network for digest in (decision.incumbent, decision.candidate))
+    text = f"{_asked_of(decision, bench)}: {in_words(decision.verdict, old == new)}"
     if decision.effect is None:
         return f"{text} ({decision.reason})"
     return f"{text}; {finding(decision, bench.dataset.info.metric)}"

@@ -87,8 +87,9 @@ is ahead of 0.003."""
 REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1
-"""Relative effects in trials have about this standard deviation; noisier measurements are shrunk, the less the
-further they lie from zero (the positive part of James and Stein's estimate, where that leaves more)."""
+"""Relative effects in trials have about this standard deviation; noisier measurements are shrunk, ..."""
+SURE = 3.0
+"""... by no more than one of so many standard errors is: a limited translation (Efron and Morris 1971)."""
 
 
 @dataclass(frozen=True)
@@ -271,8 +272,8 @@ def foresee(measured: float, standard_error: float, prior: float, fade: float) -
         prior: expected gain without any measurement.
         fade: from `fading`.
     """
-    beyond_chance = 1 - (standard_error / measured) ** 2 if abs(measured) > standard_error else 0.0
-    measured *= max(NOISE**2 / (NOISE**2 + standard_error**2), beyond_chance)
+    chance = standard_error**2 / (NOISE**2 + standard_error**2)
+    measured -= chance * max(-SURE * standard_error, min(SURE * standard_error, measured))
     return fade * measured + (1 - fade) * prior
 
 

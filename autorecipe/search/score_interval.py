@@ -58,6 +58,7 @@ def score_interval(
     evidence: Sequence[decide.Evidence],
     most_seconds: float = math.inf,
     level: float = LEVEL,
+    clusters: np.ndarray | None = None,
 ) -> dict[str, Any] | None:
     """Where a test score would lie with the recipe trained again (`level`), and on other examples (90 %).
 
@@ -71,6 +72,7 @@ def score_interval(
         evidence: theirs.
         most_seconds: for the other examples.
         level: of the interval of retrainings.
+        clusters: of each example the number of those it is one draw with, as `Splits.clusters` gives them.
 
     Returns:
         What `summary.json` tells; None if there is no score.
@@ -83,6 +85,8 @@ def score_interval(
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most_seconds)
     sampling = 0.0 if other is None else other.variance
     again = retraining(spread, value, len(targets), info, members, sampling, level)
+    if clusters is not None:  # others' examples come in groups of their own; two trainings are scored on the same ones
+        other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most_seconds, clusters)
     seed_sd = again.pop("seed_sd")
     return {
         "level": level,
@@ -246,11 +250,13 @@ def another_sample(
     info: DatasetInfo,
     thresholds: Sequence[float] = (),
     most_seconds: float = math.inf,
+    clusters: np.ndarray | None = None,
 ) -> Sample | None:
     """Where the score of the same model on as many other examples would lie, 90 %.
 
     Of the accuracy the beta-binomial prediction with Jeffreys' prior; of other metrics a jackknife that leaves out one
-    of 20 groups of examples in turn (Shao and Wu 1989).  Examples are taken as independent of each other.
+    of 20 groups of examples in turn (Shao and Wu 1989), as also of the accuracy where examples come in clusters: these
+    are then left out whole.
 
     Args:
         targets: of the scored examples.
@@ -259,22 +265,29 @@ def another_sample(
         info: metric and task.
         thresholds: of the recipe.
         most_seconds: after which no further group is left out.
+        clusters: of each example the number of those it is one draw with, from 0 [N]; None: examples are independent.
 
     Returns:
-        None for fewer than 3 examples, where a group cannot be scored, or where there is no time.
+        None for fewer than 3 examples or 5 clusters, where a group cannot be scored, or where there is no time.
     """
     count = len(targets)
     if count < 3 or not math.isfinite(value):
         return None
-    if info.metric == "accuracy":
+    if info.metric == "accuracy" and clusters is None:
         low, high = _beta_binomial(round(value * count), count)
         return Sample(min(low / count, value), max(high / count, value), value * (1 - value) / count)
-    random = np.random.default_rng(0).permutation(count)[:MOST_ROWS]
-    groups = min(GROUPS, len(random))
+    draw = np.random.default_rng(0)
+    random = draw.permutation(count)[:MOST_ROWS]
+    place, share = np.arange(len(random)), len(random) / count
+    if clusters is not None:
+        place, share = draw.permutation(clusters.max() + 1)[clusters[random]], 1.0
+    groups = min(GROUPS, len(np.unique(place)))
+    if groups < FEWEST_GROUPS and clusters is not None:
+        return None
     without: list[float] = []
     begin = time.monotonic()
     for g in range(groups):
-        rows = np.delete(random, slice(g, None, groups))
+        rows = random[place % groups != g]
         try:
             without.append(score(info.metric, targets[rows], outputs[rows], info, thresholds))
         except (InputError, ValueError):  # a class of which no example is left
@@ -283,7 +296,7 @@ def another_sample(
             break
     if len(without) < min(FEWEST_GROUPS, groups) or not np.isfinite(without).all():
         return None
-    variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * len(random) / count
+    variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * share
     half = float(special.stdtrit(len(without) - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
     return Sample(*within(info.metric, value, value - half, value + half), variance)
 

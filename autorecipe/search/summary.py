@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from autorecipe import __version__
-from autorecipe.data.metrics import direction
+from autorecipe.data.metrics import METRICS, direction
 from autorecipe.networks import build_final, num_params
 from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
@@ -72,7 +72,8 @@ def score_saved(
         most = min(SAMPLE_SECONDS, bench.clock.left() / 4) if bench.budget.timed else math.inf
         known = load_decisions(bench.run)
         evidence = [found for decision in known for found in evidence_of(decision, info.metric)]
-        interval = score_interval(test, targets[splits.test], outputs, info, recipe, known, evidence, most)
+        scored, together = targets[splits.test], splits.clusters(splits.test)
+        interval = score_interval(test, scored, outputs, info, recipe, known, evidence, most, clusters=together)
     scores = {"search": search, "confirm": confirm, "test": test if math.isfinite(test) else None}
     if not math.isfinite(test):
         bench.say(
@@ -166,6 +167,7 @@ def write_summary(
             "task": info.task,
             "metric": info.metric,
             "direction": direction(info.metric),
+            "best": METRICS[info.metric].best,
             "scores": {name: scores.get(name) for name in ("search", "confirm", "test")},
             "score_interval": interval,
             "confirm_kind": _confirm_kind(bench, recipe),

@@ -63,6 +63,14 @@ def test_the_table_tells_every_step(run: RunDir) -> None:
     assert (rows["final"].score, rows["final"].scored_on, rows["final"].seconds) == (0.93, "test", 30.0)
 
 
+def test_a_stage_shows_the_last_scores_of_what_it_leaves(run: RunDir) -> None:
+    """A question that was not measured, after one that was and whose recipe stayed."""
+    last = decision("width", WIDE, scores={}, incumbent=WIDE.digest, candidate=SMALL.digest)
+    write_json(run.decisions, [decision("width", WIDE), last])
+    wide = next(row for row in end_rows(run) if row.step == "wide")
+    assert (round(wide.score or 0, 4), wide.scored_on) == (0.91, "held out")
+
+
 def test_the_end_says_where_everything_lies_and_what_to_type(run: RunDir) -> None:
     out = io.StringIO()
     show_end(run, out)

@@ -15,6 +15,7 @@ from autorecipe.errors import InputError
 from autorecipe.outputs.report import write_report
 from autorecipe.outputs.report.facts import read_facts
 from autorecipe.outputs.report.page import page
+from autorecipe.results import in_words
 from autorecipe.rundir import RunDir, read_json, write_json
 
 KINDS = ("image", "table", "regression", "multilabel")
@@ -94,7 +95,8 @@ def test_a_run_of_every_task(kind, copied):
     assert f"{summary['metric']} on test" in found.text
     for row in decisions:
         assert row["question"].replace("->", "→") in found.text
-        assert row["verdict"] in found.text
+        old, new = (run.load_recipe(row[who]).network for who in ("incumbent", "candidate"))
+        assert in_words(row["verdict"], old == new) in found.text
         assert row["reason"] in found.text
     assert summary["weights_sha256"] in found.text
     assert summary["data_digest"] in found.text
@@ -303,3 +305,45 @@ def test_it_needs_no_torch(copied):
     code = "import sys; from autorecipe.cli.main import run; sys.exit(run(sys.argv[1:]) or 'torch' in sys.modules)"
     words = [sys.executable, "-c", code, "report", str(copied("table").path)]
     assert subprocess.run(words, check=False).returncode == 0
+
+
+def test_nobody_knows_how_far_a_metric_without_a_best_value_is_from_it(enriched):
+    run = enriched("image")
+    summary = read_json(run.summary) | {"metric": "python:profit", "best": None, "baselines": {"linear": 0.2}}
+    write_json(run.summary, summary | {"scores": {"search": 0.3, "confirm": 0.3, "test": 0.3}})
+    found = check_page(write_report(run).read_text())
+    assert "0.1000 better than the best baseline" in found.text
+    assert "perfect score" not in found.text
+    assert "1 - python:profit" not in found.text
+    write_json(run.summary, read_json(run.summary) | {"best": 0.5})
+    assert "33\N{NO-BREAK SPACE}% nearer to a perfect score" in write_report(run).read_text()
+
+
+def test_what_is_said_of_the_smaller_network_and_of_the_search_score(enriched):
+    run = enriched("image")
+    smaller = {"recipe": "0" * 12, "network": "resnet 16", "num_params": 10, "question": "width 8 -> 16"}
+    fresh = {"search": 0.8, "fresh_seeds": 0.9, "test": 0.9, "num_models": 2}
+    for facts, words in (
+        ({"effect": None, "interval": None, "verdict": "adopted on the prior: not decided"}, "was not measured"),
+        ({"effect": -0.2, "interval": [-0.3, -0.1], "verdict": "adopted on the prior: worse in short trials"},
+         "with 10 parameters was better in short trials"),
+        ({"effect": 0.01, "interval": [-0.1, 0.1], "verdict": "adopted on the prior: not decided"}, "may be as good"),
+    ):  # fmt: skip
+        summary = read_json(run.summary)
+        summary["accounts"] |= {"smaller": smaller | facts, "fresh_seeds": fresh}
+        write_json(run.summary, summary)
+        found = check_page(write_report(run).read_text())
+        assert words in found.text
+        assert "less than fresh seeds gave" in found.text
+        assert "tends to flatter" not in found.text
+
+
+def test_a_verdict_by_log_loss_says_so_beside_the_metric(enriched):
+    run = enriched("image")
+    rows = read_json(run.decisions)
+    facts = {"effect": 0.001, "interval": [-0.01, 0.012], "p_better": 0.02, "loss_interval": [-0.06, -0.01]}
+    rows[0] |= facts | {"judged_by": "log_loss", "num_seeds": 2, "num_examples": 400, "parts": 2, "held_out": "confirm"}
+    write_json(run.decisions, rows)
+    found = check_page(write_report(run).read_text())
+    assert "judged by log loss, P(better) 0.02" in found.text
+    assert "the confirm split, and parts of train left out for it" in found.text

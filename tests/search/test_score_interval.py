@@ -271,3 +271,25 @@ def test_a_jackknife_that_is_cut_short_knows_less(monkeypatch):
     assert 0.4 < (short.high - short.low) / (whole.high - whole.low) < 2.5
     assert short != whole
     assert another_sample(targets, outputs, 0.5, info, most_seconds=3) is None
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_another_sample_of_groups_is_as_uncertain_as_few_draws(metric):
+    """Fifty groups of ten equal examples are fifty examples."""
+    from autorecipe.training.evaluate import score
+
+    random, info = np.random.default_rng(0), info_of(metric, "binary")
+    few = random.random(50) < 0.8
+    outputs = np.where(few[:, None], [[0.0, 2.0]], [[2.0, 0.0]])
+    targets, groups = np.ones(500, dtype=int), np.repeat(np.arange(50), 10)
+    many = np.repeat(outputs, 10, axis=0)
+    value = score(metric, targets, many, info)
+    alone = another_sample(targets, many, value, info)
+    together = another_sample(targets, many, value, info, clusters=groups)
+    of_few = another_sample(targets[:50], outputs, value, info)
+    assert alone is not None
+    assert together is not None
+    assert of_few is not None
+    assert 5 < together.variance / alone.variance < 20
+    assert together.variance == pytest.approx(of_few.variance, rel=0.5)
+    assert another_sample(targets, many, value, info, clusters=groups // 13) is None  # four groups say nothing

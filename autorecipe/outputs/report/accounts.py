@@ -113,20 +113,18 @@ def _fresh(facts: Facts, found: dict[str, Any]) -> dict[str, Any] | None:
     if "search (val)" in known and "fresh seeds" in known:
         gap = (known["search (val)"] - known["fresh seeds"]) * (1 if facts.maximize else -1)
         optimism = "more than" if gap > 0 else "less than" if gap < 0 else "as much as"
-        lines.append(
-            f"The search's own score promised {optimism} fresh seeds gave"
-            f"{f' ({number(abs(gap))} {facts.metric})' if gap else ''}: it is the best of many trials on val, and "
-            "so tends to flatter."
-        )
+        much = f" ({number(abs(gap))} {facts.metric})" if gap else ""
+        why = ": it is the best of many trials on val, and so tends to flatter" if gap > 0 else ""
+        lines.append(f"The search's own score promised {optimism} fresh seeds gave{much}{why}.")
     if "fresh seeds" in known and "test" in known:
         gap = (known["fresh seeds"] - known["test"]) * (1 if facts.maximize else -1)
-        lines.append(
-            f"Fresh seeds less the same models on test: {signed(gap)}. This should be near zero; a little above, since "
-            "the recipe was chosen by these runs."
-        )
+        near = "This should be near zero; a little above, since the recipe was chosen by these runs."
+        if facts.info.get("time"):
+            near = f"Test is later in {facts.info['time']}: what drifts with time is in it."
+        lines.append(f"Fresh seeds less the same models on test: {signed(gap)}. {near}")
     title = ", ".join(f"{name} {number(value)}" for name, value in scores)
     return {
-        "svg": pictures.account_dots(scores, f"{facts.metric} of the same short runs", f"{facts.metric}: {title}"),
+        "svg": pictures.account_dots(scores, f"{facts.metric} of runs of a trial's length", f"{facts.metric}: {title}"),
         "scores": [(name, number(value)) for name, value in scores],
         "models": count(models),
         "lines": lines,
@@ -136,15 +134,17 @@ def _fresh(facts: Facts, found: dict[str, Any]) -> dict[str, Any] | None:
 def _smaller(facts: Facts, found: dict[str, Any]) -> str:
     if not found:
         return ""
-    interval = pair(found.get("interval"))
-    measured = f"{signed(found.get('effect'))} {facts.metric}"
+    interval, verdict = pair(found.get("interval")), text(found.get("verdict"))
+    measured = "was not measured on fresh seeds"
     if interval:
-        measured += f", 90 % interval {signed(interval[0])} to {signed(interval[1])}"
+        measured = f"was measured {signed(found.get('effect'))} {facts.metric}, 90 % interval {signed(interval[0])} to "
+        measured += signed(interval[1])
+    beside = "was better in short trials" if "worse" in verdict else "may be as good"
     network, size = text(found.get("network")), count(real(found.get("num_params")))
     asked = text(found.get("question")).replace("->", "→")
     return (
-        f"{network} with {size} parameters may be as good: at '{asked}' the larger network was "
-        f"measured {measured}, and carried on without a claim ({text(found.get('verdict'))})."
+        f"{network} with {size} parameters {beside}: at '{asked}' the larger network {measured}, and was carried on "
+        f"without a claim ({verdict})."
     )
 
 

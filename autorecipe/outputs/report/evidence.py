@@ -11,7 +11,6 @@ from autorecipe.outputs.wording import count, number, seconds
 
 MOST_CURVES = 12
 MOST_TRIALS = 40
-HELD_OUT = {"confirm": "the confirm split", "cross-validated": "fresh folds"}
 
 
 def decision(facts: Facts, step: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def decision(facts: Facts, step: dict[str, Any]) -> dict[str, Any]:
         ("Changed", "; ".join(step["changed"])),
         ("Effect", _effect(step)),
         ("Measured on", _measured(row)),
-        ("Judged by", _judged(row)),
+        ("Judged by", _judged(step)),
         ("Why", text(row.get("reason"))),
         ("Went on with", _went_on(step)),
         ("Diagnosis", text(row.get("diagnosis"))),
@@ -60,25 +59,30 @@ def _told(metric: str, old: list[float], new: list[float]) -> str:
 
 def _effect(step: dict[str, Any]) -> str:
     interval = f"90\N{NO-BREAK SPACE}% interval {step['interval_words']}" if step["interval_words"] else ""
-    return ", ".join(words for words in (step["effect_words"], interval, step["sure"]) if words)
+    sure = "" if step["by"] else step["sure"]
+    return ", ".join(words for words in (step["effect_words"], interval, sure) if words)
 
 
 def _measured(row: dict[str, Any]) -> str:
     seeds, examples = real(row.get("num_seeds")), real(row.get("num_examples"))
     if not seeds:
         return "nothing: no fresh seeds were trained"
-    where = HELD_OUT.get(text(row.get("held_out")), text(row.get("held_out")))
+    where = "fresh folds"
+    if row.get("held_out") == "confirm":
+        others = (real(row.get("parts")) or 1) > 1
+        where = f"the confirm split{', and parts of train left out for it' if others else ''}"
     looks = " in two looks" if real(row.get("looks")) == 2 else ""
     return f"{count(examples)} examples that no trial was scored on ({where}), {count(seeds)} fresh seeds each{looks}"
 
 
-def _judged(row: dict[str, Any]) -> str:
+def _judged(step: dict[str, Any]) -> str:
+    row = step["row"]
     by = text(row.get("judged_by"))
     interval = pair(row.get("loss_interval"))
     if by != "log_loss" or interval is None:
         return by.replace("_", " ")
     gain = f"{signed(interval[0])} to {signed(interval[1])}"
-    return f"log loss, for the two hardly differ in what they say; 90 % interval of the gain {gain}"
+    return f"log loss, for the two hardly differ in what they say; 90 % interval of the gain {gain}, {step['sure']}"
 
 
 def _went_on(step: dict[str, Any]) -> str:
@@ -194,7 +198,7 @@ def compute(facts: Facts) -> dict[str, Any] | None:
     """Every trial: error against seconds, by the network's size, the chosen one marked."""
     chosen = text(facts.decisions[-1].get("chosen")) if facts.decisions else ""
     scored = [real(trial.get("score")) for trial in facts.trials]
-    share = facts.maximize and all(value is None or 0 <= value <= 1 for value in scored)
+    share = facts.maximize and facts.best == 1 and all(value is None or 0 <= value <= 1 for value in scored)
     least = 0.5 / max(1.0, real(mapping(facts.info.get("num_examples")).get("val")) or 1.0)  # a logarithm wants no 0
     found = []
     for trial, score in zip(facts.trials, scored, strict=True):

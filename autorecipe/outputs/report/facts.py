@@ -87,6 +87,15 @@ class Facts:
         return text(self.summary.get("direction")) != "minimize"
 
     @property
+    def best(self) -> float | None:
+        """What a perfect model has of the metric; None: nobody knows."""
+        if "best" in self.summary:
+            return real(self.summary["best"])
+        if self.metric.startswith("python:"):  # runs of before do not say
+            return None
+        return 1.0 if self.maximize else 0.0
+
+    @property
     def task(self) -> str:
         """`binary`, `multiclass`, `multilabel` or `regression`; empty before the data is read."""
         return text(self.summary.get("task") or self.info.get("task"))

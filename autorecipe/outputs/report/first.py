@@ -11,6 +11,7 @@ from autorecipe.outputs.report.recipe_lines import change_words, recipe_lines
 from autorecipe.outputs.report.svg import round_up
 from autorecipe.outputs.wording import count, number, percent, seconds
 from autorecipe.recipe import Recipe, describe
+from autorecipe.results import in_words
 
 SPLITS = {"test": "test", "confirm": "held-out examples (confirm)", "search": "val, where it won (optimistic)"}
 KINDS = (
@@ -85,15 +86,14 @@ def _sentence(facts: Facts, split: str | None, score: float | None, best: tuple[
     name, value = best
     beside = f"the best baseline ({name}, {number(value)})"
     gain = score - value if facts.maximize else value - score
-    room = 1 - value if facts.maximize else value
+    room = abs(facts.best - value) if facts.best is not None else 0.0
     if gain <= 0:
         return f"{said}It is no better than {beside}."
-    bounded = not facts.maximize or (0 <= value <= 1 and 0 <= score <= 1)
-    if not bounded or room <= 0:
+    if room <= 0:
         return f"{said}It is {number(gain)} better than {beside}."
     if facts.metric == "accuracy":
         return f"{said}Against {beside}: {percent(gain / room)} fewer errors."
-    if facts.maximize:
+    if facts.maximize or facts.best != 0:
         return f"{said}Against {beside}: {percent(gain / room)} nearer to a perfect score."
     return f"{said}Against {beside}: {percent(gain / room)} less error."
 
@@ -115,13 +115,16 @@ def intervals(facts: Facts) -> list[tuple[str, str]]:
 def _bars(facts: Facts, score: float, baselines: Mapping[str, float]) -> dict[str, Any] | None:
     """The network's error beside those of the baselines; one that says the same of everything is left to words."""
     values = {**baselines, "this network": score}
-    if min(values.values()) < 0 or (facts.maximize and max(values.values()) > 1):
+    best, sign = facts.best, 1 if facts.maximize else -1
+    if best is None:
         return None
-    errors = {name: 1 - value if facts.maximize else value for name, value in values.items()}
+    errors = {name: sign * (best - value) for name, value in values.items()}
+    if min(errors.values()) < 0 or (best == 1 and max(errors.values()) > 1):
+        return None
     off = [name for name in errors if name == "majority"] if len(errors) > 2 else []
     drawn = {name: error for name, error in errors.items() if name not in off}
     retrained = pair(mapping(facts.summary.get("score_interval")).get("retraining"))
-    band = sorted(1 - value if facts.maximize else value for value in retrained) if retrained else None
+    band = sorted(sign * (best - value) for value in retrained) if retrained else None
     limit = max([*drawn.values(), *(band or ())])
     bars = [
         pictures.Bar(name, error, number(values[name]), *(("good", band) if name == "this network" else ("same", None)))
@@ -130,7 +133,7 @@ def _bars(facts: Facts, score: float, baselines: Mapping[str, float]) -> dict[st
     told = ", ".join(f"{name} {number(values[name])}" for name in values)
     beyond = "".join(f"; {name} {number(values[name])} is off the scale" for name in off)
     whisker = "; whisker: retrained with other seeds" if band else ""
-    axis = f"1 - {facts.metric}" if facts.maximize else facts.metric
+    axis = f"{best:g} - {facts.metric}" if facts.maximize else f"{facts.metric} - {best:g}" if best else facts.metric
     return {
         "svg": pictures.score_bars(bars, limit, f"{facts.metric} on test: {told}"),
         "caption": f"{axis}, shorter is better{whisker}{beyond}.",
@@ -194,8 +197,9 @@ def _step(facts: Facts, index: int, row: dict[str, Any]) -> dict[str, Any]:
         "effect_words": f"{facts.metric} {signed(effect)}" if effect is not None else "not measured",
         "interval_words": f"{signed(interval[0])} to {signed(interval[1])}" if interval else "",
         "sure": f"P(better) {row['p_better']:.2f}" if real(row.get("p_better")) is not None else "",
+        "by": "log loss" if row.get("judged_by") == "log_loss" != facts.metric else "",
         "bar": Markup(""),
-        "verdict": verdict,
+        "verdict": in_words(verdict, bool(incumbent and candidate and incumbent.network == candidate.network)),
         "kind": kind,
         "mark": mark,
         "chosen": shown(facts, row.get("chosen")),

@@ -39,16 +39,18 @@ def _predictions(facts: Facts) -> dict[str, Any]:
     if not found or not len(found["targets"]):
         return {}
     outputs, targets = found["outputs"], found["targets"]
-    if facts.task == "regression":
-        return _regression(facts, outputs[:, 0], np.asarray(targets, dtype=float).reshape(len(targets), -1)[:, 0])
     tested = real(mapping(facts.info.get("num_examples")).get("test")) or 0
     sampled = f" Of test's {count(tested)} examples these are a sample." if tested > len(targets) else ""
+    if facts.task == "regression":
+        truth = np.asarray(targets, dtype=float).reshape(len(targets), -1)[:, 0]
+        shown = _regression(facts, outputs[:, 0], truth, max(tested, len(truth)))
+        return {**shown, "told": f"{shown['told']}{sampled}"}
     thresholds = facts.recipe.finish.thresholds if facts.recipe else ()
     names = facts.classes if len(facts.classes) == outputs.shape[1] else [f"class {i}" for i in range(outputs.shape[1])]
     if facts.task == "multilabel" or targets.ndim == 2:
         if targets.shape != outputs.shape:
             return {}
-        return _multilabel(outputs, targets > 0.5, names, thresholds)
+        return {**_multilabel(outputs, targets > 0.5, names, thresholds), "told": sampled.strip() or None}
     truth = np.asarray(targets, dtype=np.int64)
     if truth.min() < 0 or truth.max() >= len(names):
         return {}
@@ -111,7 +113,7 @@ def _multilabel(
     }
 
 
-def _regression(facts: Facts, said: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def _regression(facts: Facts, said: np.ndarray, truth: np.ndarray, tested: float) -> dict[str, Any]:
     off = said - truth
     far = int(np.argmax(np.abs(off)))
     told = (
@@ -123,7 +125,7 @@ def _regression(facts: Facts, said: np.ndarray, truth: np.ndarray) -> dict[str, 
     if len(truth) > MOST_POINTS:  # evenly over the targets, the furthest off always
         order = np.argsort(truth, kind="stable")
         chosen = np.union1d(order[np.linspace(0, len(order) - 1, MOST_POINTS).astype(int)], [far])
-    some = f"{count(len(chosen))} of {count(len(truth))} test examples"
+    some = f"{count(len(chosen))} of {count(tested)} test examples"
     target = facts.recipe.data.target if facts.recipe else ""
     return {
         "predicted": pictures.predicted_curve(
