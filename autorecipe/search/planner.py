@@ -147,7 +147,7 @@ PRIORS = {
         most=2.5,
         settled=60.0,
         embedding=0.03,
-        few_valued=-0.03,
+        few_valued=-0.05,
     ),
 }
 
