@@ -43,6 +43,7 @@ FILES = {
 }
 SUMMARY = {
     "accounts",
+    "best",
     "format",
     "status",
     "name",
