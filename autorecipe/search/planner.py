@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from autorecipe.recipe import Recipe
 from autorecipe.search.decide import Estimate
+from autorecipe.search.space import SHIFT_PARTS
 from autorecipe.training.cohort_size import alone_to_group
 
 STAGE_RUNS = {"small": 8.0, "width": 12.0, "depth": 9.0, "regularize": 6.0, "regrow": 3.0}
@@ -165,7 +166,7 @@ def strength(recipe: Recipe) -> float:
 
 def shift_of(recipe: Recipe) -> float:
     """Shifts in units of 1/28 of the image; 0: none."""
-    return 28 * recipe.regularization.crop / recipe.data.resolution if recipe.data.resolution else 0.0
+    return SHIFT_PARTS * recipe.regularization.crop / recipe.data.resolution if recipe.data.resolution else 0.0
 
 
 def regularized_otherwise(one: Recipe, other: Recipe) -> bool:

@@ -179,9 +179,29 @@ def _check_range(values: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where}: a log range needs low > 0, found {low!r}")
 
 
+SHIFT = "regularization.crop"
+SHIFT_PARTS = 28
+"""A space file gives shifts in parts of the image's side, so that one file suits all sizes; a recipe, in pixels."""
+
+
+def pixels(shift: int, side: int) -> int:
+    """A space file's shift for images of so many pixels: a pixel at least, half the image at most."""
+    return min(max(1, round(shift * side / SHIFT_PARTS)), side // 2) if shift else 0
+
+
+def in_pixels(fields: Mapping[str, Any], info: DatasetInfo) -> dict[str, Any]:
+    """A space file's fields or choices of fields, as recipes have them."""
+    here = dict(fields)
+    if isinstance(here.get(SHIFT), list):
+        here[SHIFT] = list(dict.fromkeys(pixels(shift, info.resolution) for shift in here[SHIFT]))
+    elif SHIFT in here:
+        here[SHIFT] = pixels(here[SHIFT], info.resolution)
+    return here
+
+
 def varied(stage: StageSpace, info: DatasetInfo) -> dict[str, Any]:
     """The fields that a stage varies on this data set: what cannot matter is left out."""
-    fields = dict(stage.vary)
+    fields = in_pixels(stage.vary, info)
     if info.task == "regression":
         for name in _CLASSIFICATION_ONLY:
             fields.pop(name, None)
@@ -206,7 +226,7 @@ def known_points(stage: StageSpace, info: DatasetInfo) -> tuple[dict[str, Any], 
     names = varied(stage, info)
     kept: list[dict[str, Any]] = []
     for point in stage.known:
-        here = {name: value for name, value in point.items() if name in names}
+        here = {name: value for name, value in in_pixels(point, info).items() if name in names}
         if (here or not point) and here not in kept:
             kept.append(here)
     return tuple(kept)
@@ -259,13 +279,11 @@ def few_valued(dataset: Dataset) -> bool:
 
 def starting_changes(space: Space, info: DatasetInfo) -> dict[str, Any]:
     """The fields of the starting recipe, fitted to the size of the data set."""
-    changes = dict(space.start)
+    changes = in_pixels(space.start, info)
     count = info.num_examples["train"]
     batch = int(changes.get("training.batch_size", 128))
     # A small data set needs a minimum of steps an epoch, or the averages and schedules are coarse.
     while batch > 16 and count / batch < 16:
         batch //= 2
     changes["training.batch_size"] = batch
-    if info.modality == "image" and info.resolution >= 24 and "regularization.crop" in changes:
-        changes["regularization.crop"] = max(2, info.resolution // 16)
     return changes

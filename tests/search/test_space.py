@@ -1,5 +1,9 @@
+from dataclasses import replace as replace_record
+
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autorecipe.data.load import MODALITIES
 from autorecipe.errors import InputError
@@ -13,6 +17,7 @@ from autorecipe.search.space import (
     known_points,
     load_space,
     modality_of,
+    pixels,
     shipped_path,
     starting_changes,
     varied,
@@ -190,3 +195,26 @@ def test_a_small_data_set_starts_with_small_batches(name, datasets):
     batch = changes["training.batch_size"]
     assert batch >= 16
     assert batch == 16 or info.num_examples["train"] / batch >= 16
+
+
+@pytest.mark.parametrize(
+    ("side", "start", "choices", "tried_first"),
+    [(8, 1, [0, 1], [1, 0]), (28, 2, [0, 1, 2, 4], [1, 2, 0]), (224, 16, [0, 8, 16, 32], [8, 16, 0])],
+)
+def test_shifts_are_parts_of_the_image(side, start, choices, tried_first, datasets):
+    info = replace_record(datasets["digits"].info, resolution=side)
+    space = load_space("image")
+    assert starting_changes(space, info)["regularization.crop"] == start
+    stage = space.stages["regularize"]
+    assert varied(stage, info)["regularization.crop"] == choices
+    points = known_points(stage, info)
+    assert [point["regularization.crop"] for point in points if "regularization.crop" in point] == tried_first
+    assert {"regularization.flip": True} in points
+    assert stage.vary["regularization.crop"] == [0, 1, 2, 4]
+
+
+@given(st.integers(0, 512), st.integers(2, 2000))
+def test_a_shift_leaves_half_of_the_image(shift, side):
+    there = pixels(shift, side)
+    assert (there == 0) == (shift == 0)
+    assert there <= side // 2
