@@ -415,3 +415,24 @@ def describe(section: NetworkSection) -> str:
     if section.embedding == "periodic":
         words.append(f"{section.embedding_scale:g}")
     return " ".join(word for word in words if word)
+
+
+def told_apart(one: Recipe, other: Recipe) -> tuple[str, str]:
+    """Two recipes in a few words: their networks, and, of the same network, the settings in which they differ.
+
+    `resnet 16-32 (weight_decay 0.003, crop 0)` and `resnet 16-32 (weight_decay 0.03, crop 2)`.
+    """
+    networks = describe(one.network), describe(other.network)
+    changed = {} if networks[0] != networks[1] else difference(one, other)
+    shown = [
+        (name.split(".")[1], pair)
+        for name, pair in changed.items()
+        if name.startswith(("optimizer.", "regularization.")) or name == "training.batch_size"
+    ]
+    settings = [", ".join(f"{name} {_short(pair[k])}" for name, pair in shown) for k in (0, 1)]
+    first, second = (f"{name} ({words})" if words else name for name, words in zip(networks, settings, strict=True))
+    return first, second
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ from autorecipe.recipe import (
     RegularizationSection,
     ScheduleSection,
     TrainingSection,
+    describe,
     difference,
     dump_yaml,
     field_names,
@@ -26,6 +27,7 @@ from autorecipe.recipe import (
     load_yaml,
     replace,
     to_dict,
+    told_apart,
 )
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
@@ -237,3 +239,17 @@ def test_optional_fields_take_nothing():
         from_dict(Record, {"cap": "many"})
     with pytest.raises(InputError, match="pair"):
         from_dict(Record, {"pair": [1, 2, 3]})
+
+
+def test_recipes_of_one_network_are_told_apart_by_their_settings():
+    one = Recipe()
+    other = replace(one, {"optimizer.weight_decay": 0.0123, "regularization.crop": 3, "training.seed": 7})
+    name = describe(one.network)
+    decay = f"{one.optimizer.weight_decay:.3g}"
+    assert told_apart(one, other) == (
+        f"{name} (weight_decay {decay}, crop 0)",
+        f"{name} (weight_decay 0.0123, crop 3)",
+    )
+    assert told_apart(one, replace(one, {"training.seed": 7})) == (name, name)
+    wider = replace(other, {"network.width": one.network.width + 8, "network.blocks": []})
+    assert told_apart(one, wider) == (name, describe(wider.network))

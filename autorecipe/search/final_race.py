@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from autorecipe.recipe import Recipe, describe, from_dict
+from autorecipe.recipe import Recipe, from_dict, told_apart
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
@@ -144,11 +144,11 @@ def _race(
         left -= seconds
         found = _judged(bench, progress, decision, pair, recipes, runs, seconds, left, shapes[0])
     write_json(bench.run.race, found)
-    names = {recipe.digest: describe(recipe.network) for recipe in pair}
+    names = told_apart(chosen, other)
     bench.say(
         "race",
-        chosen=names[chosen.digest],
-        other=names[other.digest],
+        chosen=names[0],
+        other=names[1],
         winner=found.winner,
         kept=found.winner == chosen.digest,
         recipes=[chosen.digest, other.digest],

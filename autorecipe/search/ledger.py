@@ -5,7 +5,7 @@ from typing import Any
 
 from autorecipe.data.metrics import gain
 from autorecipe.errors import InputError
-from autorecipe.recipe import Recipe, describe, from_dict, to_dict
+from autorecipe.recipe import Recipe, from_dict, to_dict, told_apart
 from autorecipe.results import Decision, TrainResult
 from autorecipe.rundir import RunDir, read_json, write_json
 from autorecipe.search import decide, studies
@@ -46,7 +46,7 @@ def accept(bench: Workbench, question: Question, answer: Answer, progress: Progr
         verdict=answer.decision.verdict,
         stage=question.stage,
         question=question.text,
-        chosen=describe(answer.recipe.network),
+        chosen=told_apart(answer.recipe, question.incumbent)[0],
         reason=answer.decision.reason,
     )
 
