@@ -275,7 +275,15 @@ def _own_variance(
     targets, outputs = _as_scored(kept, info)
     info = replace(info, metric=metric)
     sample = another_sample(targets, outputs, value, info, thresholds, clusters=kept.get("clusters"))
-    return None if sample is None else sample.variance * len(targets) / max(len(targets), num_test)
+    return None if sample is None else sample.variance * _kept_share(kept, num_test)
+
+
+def _kept_share(kept: Mapping[str, np.ndarray], num_test: int) -> float:
+    """Of a large test split a sample of the predictions is kept, and the variance of the score on all is smaller.
+
+    Not of examples in groups: more of the same groups tell nothing new.
+    """
+    return 1.0 if "clusters" in kept else len(kept["rows"]) / max(len(kept["rows"]), num_test)
 
 
 def _as_scored(kept: Mapping[str, np.ndarray], info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
@@ -295,14 +303,12 @@ def _paired_variance(
     (targets, before), (_, after) = (_as_scored(side, info) for side in (old, new))
     clusters = old.get("clusters")
     values = example_gains(metric, targets, before, after, info, thresholds, clusters)
-    # Of a large test split a sample of the predictions is kept: the score's own variance is smaller.
-    share = len(old["rows"]) / max(len(old["rows"]), num_test)
     told = f"{len(old['rows']):,} test examples"
     if clusters is not None:
         told += f" in {clusters.max() + 1:,} {'groups' if info.group else 'stretches of time'}"
     elif info.group or info.time:
         told += ", taken as independent"
-    return mean_variance(values) * share, True, f"paired on {told}, and on seeds"
+    return mean_variance(values) * _kept_share(old, num_test), True, f"paired on {told}, and on seeds"
 
 
 def _kept_outputs(run: RunDir) -> dict[str, np.ndarray] | None:

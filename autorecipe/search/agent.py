@@ -27,6 +27,7 @@ from autorecipe.search.growth import next_question
 from autorecipe.search.ledger import (
     Progress,
     accept,
+    carry_on,
     cross_validated,
     load_decisions,
     recall,
@@ -143,8 +144,8 @@ def resume_run(
                 )
             budget = add_budget(budget, more, state, finished)
             state.finish_steps = None  # asked of a shorter finish, and maybe of another network
-            if finished:  # an interrupted final training goes on with as many
-                state.finish_members, state.finish_units, state.finish_calm = None, None, False
+            if not run.checkpoint.exists():  # an interrupted final training goes on as it began
+                state.finish_recipe = None
             settings = replace_record(settings, budget=budget.given)
         limit = math.inf if budget.seconds is None else max(0.0, budget.seconds - state.spent_seconds)
         clock = Clock(clock.start, limit, state.spent_seconds)
@@ -303,7 +304,8 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
             left = bench.clock.left()
             most = left - planner.end_seconds(bench.budget.seconds)
             plan = replace_record(plan, finish=max(min(plan.finish, most), 0.6 * left))
-            bench.state.planned = planned_of(bench, max(0.0, most - plan.finish - plan.audit), plan.finish)
+            audit = max(0.0, plan.audit - bench.state.by_stage.get("audit", 0.0))
+            bench.state.planned = planned_of(bench, max(0.0, most - plan.finish - audit), plan.finish)
     else:
         if bench.budget.seconds is not None:
             total, left = bench.budget.seconds, bench.clock.left()
@@ -339,7 +341,7 @@ def run_stage(
                 break
             recall(bench, progress, decision)
             if len(progress.decisions) == len(kept):
-                progress.incumbent = winner_of_race(bench, progress.incumbent)
+                carry_on(bench, progress, winner_of_race(bench, progress.incumbent))
         else:
             question = next_question(bench, stage, plan, progress, asked)
             if question is None or {a.label for a in question.alternatives} == tried:  # it would say the same again
@@ -352,7 +354,7 @@ def run_stage(
         asked += 1
         # A question that tried two networks and kept neither is two non-improvements in a row.
         networks = {describe(bench.run.load_recipe(digest).network) for digest in decision.candidates}
-        adopted = decision.chosen != decision.incumbent
+        adopted = progress.incumbent.digest != decision.incumbent  # a race may have turned it since
         tried = set() if adopted else {describe(progress.incumbent.network), *networks}
         failures = 0 if adopted else failures + max(1, len(networks - {describe(progress.incumbent.network)}))
     return asked > 0

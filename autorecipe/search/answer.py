@@ -163,7 +163,8 @@ def _note(bench: Workbench, question: Question, study: studies.OpenStudy, decisi
     old, new = (describe(bench.run.load_recipe(digest).network) for digest in (decision.incumbent, decision.candidate))
     unit = "seconds" if bench.budget.timed else "epochs"
     found = finding(decision, bench.dataset.info.metric)
-    studies.set_attrs(study, None, {"verdict": decision.verdict, "finding": found or "nothing was measured"})
+    verdict = in_words(decision.verdict, old == new)
+    studies.set_attrs(study, None, {"verdict": verdict, "finding": found or "nothing was measured"})
     studies.note(study, None, answer_note(question, decision, found, (old, new), bench.dataset.info, unit))
 
 

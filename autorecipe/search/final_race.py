@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from autorecipe.recipe import Recipe, from_dict, told_apart
+from autorecipe.recipe import Recipe, difference, from_dict, told_apart
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
@@ -81,11 +81,12 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
     if known is None or (known.chosen, known.other) != (chosen.digest, other.digest):
         shapes = [measure_shape(bench, recipe, trial) for recipe in (chosen, other)]
         left = bench.clock.left() - planner.end_seconds(bench.budget.seconds)
-        pair = sum(r.training.steps * s.step_seconds for r, s in zip((chosen, other), shapes, strict=True))
-        longer = times_longer(left, pair)
-        if longer is None:
+        # The trials of a question of embeddings are longer: its recipes are brought to the length of the others.
+        steps = [steps_for(bench, recipe, shape, trial) for recipe, shape in zip((chosen, other), shapes, strict=True)]
+        longer = times_longer(left, sum(n * shape.step_seconds for n, shape in zip(steps, shapes, strict=True)))
+        if longer is None or _alike(chosen, other):
             return progress.incumbent
-        known = _race(bench, progress, decision, (chosen, other), shapes, longer, left)
+        known = _race(bench, progress, decision, (chosen, other), [longer * n for n in steps], shapes, left)
     return other if known.winner == other.digest else chosen
 
 
@@ -117,14 +118,15 @@ def _race(
     progress: Progress,
     decision: Decision,
     pair: tuple[Recipe, Recipe],
+    steps: Sequence[int],
     shapes: Sequence[Shape],
-    longer: int,
     left: float,
 ) -> Raced:
     """Train both, judge, write it down."""
     chosen, other = pair
     begin = time.monotonic()
-    recipes = [of_length(recipe, longer * recipe.training.steps) for recipe in pair]
+    bench.run.save_recipe(chosen)  # an unstable stage has changed its learning rate
+    recipes = [of_length(recipe, n) for recipe, n in zip(pair, steps, strict=True)]
     runs: list[SeedRun] = []
     seed = decision.num_seeds
     for recipe, shape in zip(recipes, shapes, strict=True):
@@ -135,7 +137,7 @@ def _race(
             break
         runs.append(run)
         bench.heartbeat()
-    _forget(bench, progress.decisions)
+    _forget(bench, progress)
     seconds = time.monotonic() - begin
     if len(runs) < 2 or not all(math.isfinite(run.score) for run in runs):
         reason = "a run did not complete: the incumbent stays"
@@ -247,8 +249,13 @@ def after_race(
     return to_finish * mean + (1 - to_finish) * prior, math.hypot(to_finish * spread, (1 - to_finish) * planner.NOISE)
 
 
-def _forget(bench: Workbench, decisions: Sequence[Decision]) -> None:
+def _alike(one: Recipe, other: Recipe) -> bool:
+    """Whether two recipes are one, for runs of different lengths."""
+    changed = set(difference(one, other))
+    return "training.steps" in changed and changed <= {"training.steps", "training.seed", "optimizer.lr"}
+
+
+def _forget(bench: Workbench, progress: Progress) -> None:
     """Keep the weights of the recipe alone that was measured last, for the accounts."""
-    measured = [d for d in decisions if d.p_better is not None]
-    if measured:
-        forget_models(bench, bench.run.load_recipe(measured[-1].chosen))
+    measured = [d.chosen for d in progress.decisions if d.p_better is not None]
+    forget_models(bench, bench.run.load_recipe(measured[-1]) if measured else progress.incumbent)

@@ -7,10 +7,9 @@ from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.search import planner
 from autorecipe.search.final_race import race
 from autorecipe.search.finish import run_finish, settle_members
-from autorecipe.search.ledger import Progress
+from autorecipe.search.ledger import Progress, carry_on
 from autorecipe.search.length import choose_steps
 from autorecipe.search.outlook import forget_foresight
-from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, Workbench, measure_shape, steps_for, with_shape
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort_size import alone_to_group
@@ -28,8 +27,8 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     """
     trial = float(bench.state.plan.get("trial", 1.0))
     recipe = winner = race(bench, progress, trial)
-    if winner != progress.incumbent:
-        progress.incumbent, progress.result = winner, recorded_result(bench, winner) or progress.result
+    carry_on(bench, progress, winner)
+    _settle_anew(bench, recipe)
     shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
         bench.state.finish_steps = choose_steps(bench, recipe, shape, _units_left(bench)) or 0
@@ -72,6 +71,14 @@ def _once_more(bench: Workbench, error: Diverged | OutOfMemory) -> bool:
     return True
 
 
+def _settle_anew(bench: Workbench, recipe: Recipe) -> None:
+    """Forget what was settled for the final training of another recipe, or for another budget."""
+    state = bench.state
+    if state.finish_recipe != recipe.digest:
+        state.finish_members, state.finish_units, state.finish_calm = None, None, False
+        state.finish_recipe = recipe.digest
+
+
 def _epochs_left(bench: Workbench) -> float:
     """Epochs of the budget that are left; 0 for a budget in seconds."""
     return 0.0 if bench.budget.epochs is None else max(0.0, bench.budget.epochs - bench.state.spent_epochs)
@@ -80,16 +87,16 @@ def _epochs_left(bench: Workbench) -> float:
 def _units_left(bench: Workbench) -> float:
     """What is left of the budget for the finish, in its unit."""
     end = planner.end_seconds(bench.budget.seconds)
-    return bench.clock.left() - end if bench.budget.timed else _epochs_left(bench)
+    return max(0.5, bench.clock.left() - end) if bench.budget.timed else _epochs_left(bench)
 
 
 def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None) -> Recipe:
     """The incumbent with the learning rate for the finish, which is many times as long as the trials it won."""
     if bench.state.finish_units is None:
-        bench.state.finish_units = _units_left(bench)
+        slower = alone_to_group(bench.state.finish_members or 1, shape.further_member)
+        bench.state.finish_units = _units_left(bench) / slower
         bench.heartbeat()
-    slower = alone_to_group(bench.state.finish_members or 1, shape.further_member)
-    steps = most or max(1, round(steps_for(bench, recipe, shape, bench.state.finish_units) / slower))
+    steps = most or steps_for(bench, recipe, shape, bench.state.finish_units)
     old, lr = recipe.optimizer.lr, planner.lr_for_steps(recipe.optimizer.lr, recipe.training.steps, steps)
     bench.say(
         "note",

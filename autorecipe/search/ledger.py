@@ -63,6 +63,12 @@ def recall(bench: Workbench, progress: Progress, decision: Decision) -> None:
     progress.evidence += evidence_of(decision, bench.dataset.info.metric)
 
 
+def carry_on(bench: Workbench, progress: Progress, winner: Recipe) -> None:
+    """Go on with the winner of a race."""
+    if winner != progress.incumbent:
+        progress.incumbent, progress.result = winner, recorded_result(bench, winner)
+
+
 def evidence_of(decision: Decision, metric: str) -> list[decide.Evidence]:
     """The evidence of a decision again, from what it has written down: seed variance is pooled over all questions."""
     found = []

@@ -5,7 +5,7 @@ from fractions import Fraction
 from autorecipe.clock import amount
 from autorecipe.data.metrics import direction
 from autorecipe.recipe import Recipe, dump_yaml
-from autorecipe.results import DatasetInfo, Decision, LRRange, TrainResult
+from autorecipe.results import DatasetInfo, Decision, LRRange, TrainResult, in_words
 from autorecipe.search.points import Question
 from autorecipe.search.workbench import RUNGS
 
@@ -39,7 +39,8 @@ def answer_note(
         for network, digest in zip(networks, (decision.incumbent, decision.candidate), strict=True)
     )
     adopted = decision.chosen == decision.candidate != decision.incumbent
-    facts = {"Verdict": f"**{decision.verdict}**", "Finding": found or "nothing was measured on fresh seeds"}
+    verdict = in_words(decision.verdict, networks[0] == networks[1])
+    facts = {"Verdict": f"**{verdict}**", "Finding": found or "nothing was measured on fresh seeds"}
     if decision.interval is not None:
         low, high = decision.interval
         facts["Effect"] = f"{decision.effect:+.4g} in {info.metric}, 90 % interval {low:+.4g} to {high:+.4g}"

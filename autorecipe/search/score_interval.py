@@ -82,6 +82,7 @@ def score_interval(
     members = recipe.finish.members
     prior = prior_share(info.modality, recipe.training.steps)
     spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
+    most_seconds = most_seconds if clusters is None else most_seconds / 2
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most_seconds)
     sampling = 0.0 if other is None else other.variance
     again = retraining(spread, value, len(targets), info, members, sampling, level)
@@ -256,7 +257,7 @@ def another_sample(
 
     Of the accuracy the beta-binomial prediction with Jeffreys' prior; of other metrics a jackknife that leaves out one
     of 20 groups of examples in turn (Shao and Wu 1989), as also of the accuracy where examples come in clusters: these
-    are then left out whole.
+    are then left out whole; where all are right, each counts as one in the beta-binomial.
 
     Args:
         targets: of the scored examples.
@@ -297,6 +298,10 @@ def another_sample(
     if len(without) < min(FEWEST_GROUPS, groups) or not np.isfinite(without).all():
         return None
     variance = (groups - 1) ** 2 / groups * float(np.var(without, ddof=1)) * share
+    if info.metric == "accuracy" and clusters is not None and not variance:  # all right, or all wrong
+        draws = int(clusters.max()) + 1
+        low, high = _beta_binomial(round(value * draws), draws)
+        return Sample(min(low / draws, value), max(high / draws, value), 0.0)
     half = float(special.stdtrit(len(without) - 1, (1 + LEVEL) / 2)) * math.sqrt(2 * variance)
     return Sample(*within(info.metric, value, value - half, value + half), variance)
 

@@ -73,10 +73,12 @@ class State:
     """Whether another process holds the threads up, so that one is used from here on."""
     finish_steps: int | None = None
     """Steps on train after which the final training should end; 0: as many as there is time for; None: not asked."""
+    finish_recipe: str | None = None
+    """Digest of the recipe that the following were settled for; None: to be settled anew."""
     finish_members: int | None = None
     """Networks that the final training trains at once; None: not asked."""
     finish_units: float | None = None
-    """Seconds or epochs that the final training's learning rate was chosen for; None: not yet."""
+    """Seconds or epochs of one network that the final training's learning rate was chosen for; None: not yet."""
     finish_calm: bool = False
     """Whether the final training has diverged, and is repeated with a lower rate and clipped gradients."""
     stage: str = ""

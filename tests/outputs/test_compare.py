@@ -10,7 +10,7 @@ from run_helpers import change_json, copy_of, search_small
 from safetensors.numpy import load_file, save_file
 
 from autorecipe.errors import InputError
-from autorecipe.outputs.compare import BEYOND, Difference, compare, difference_of, unpaired_variance
+from autorecipe.outputs.compare import BEYOND, Difference, _kept_share, compare, difference_of, unpaired_variance
 from autorecipe.recipe import load_recipe
 from autorecipe.rundir import RunDir, numbers_of, read_json, write_json
 from autorecipe.search.decide import Evidence
@@ -212,6 +212,12 @@ def test_groups_are_one_draw_each(made, tmp_path):
     assert "in 3 groups" in found.reason
     assert found.gain == alone.gain
     assert found.standard_error > alone.standard_error
+
+
+def test_more_examples_of_the_same_groups_tell_nothing_new():
+    rows = {"rows": np.arange(100), "targets": np.arange(100)}
+    assert _kept_share(rows, 400) == 0.25
+    assert _kept_share(rows | {"clusters": np.arange(100) // 10}, 400) == 1.0
 
 
 def test_a_function_of_the_users_is_compared_by_the_usual_metric(made, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from autorecipe.outputs.report import first
+from autorecipe.outputs.report import evidence, first
 from autorecipe.outputs.report.predictions import confusion, label_table, most_confused, reliability, said_classes
 from autorecipe.outputs.report.recipe_lines import change_words, recipe_lines
 from autorecipe.outputs.report.svg import Scale, spread, tag
@@ -105,3 +105,15 @@ def test_baselines_that_a_resume_measured_again_are_said_once():
     facts = SimpleNamespace(of=lambda kind: events)
     assert first._begin(facts) == "Baselines on val: linear 0.8000, majority 0.5000."
     assert first._begin(SimpleNamespace(of=lambda kind: [])) == "No baseline was measured."
+
+
+def test_the_finished_recipe_is_the_winner_of_the_race():
+    def finished(chosen, *races):
+        facts = SimpleNamespace(decisions=[{"chosen": "a"}, {"chosen": chosen}], of=lambda kind: races)
+        return evidence._finished(facts)
+
+    turned = {"recipes": ["b", "c"], "kept": False, "winner": "c"}
+    assert finished("b") == "b"
+    assert finished("b", turned) == "c"
+    assert finished("b", turned | {"kept": True, "winner": "b"}) == "b"
+    assert finished("d", turned) == "d"  # a later part of the run has asked on

@@ -1,17 +1,19 @@
 """The race before the final training."""
 
 import math
+from dataclasses import replace as replace_record
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from autorecipe.recipe import Recipe, replace
+from autorecipe.recipe import Recipe, describe, replace
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.rundir import RunDir, read_json
-from autorecipe.search import final_race, planner
+from autorecipe.search import agent, final_race, ledger, planner
 from autorecipe.search.decide import Estimate
 from autorecipe.search.ledger import Progress, load_decisions
+from autorecipe.search.stages import STAGES
 from autorecipe.search.trials import SeedRun
 
 CHOSEN, OTHER = (
@@ -61,10 +63,10 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0, seed=2):
     monkeypatch.setattr(final_race, "seed_runs", seed_runs)
     monkeypatch.setattr(final_race, "measure_shape", lambda *_: shape)
     monkeypatch.setattr(final_race, "use_shape", lambda *_: None)
-    monkeypatch.setattr(final_race, "steps_for", lambda *_: 10_000)
+    monkeypatch.setattr(final_race, "steps_for", lambda place, recipe, shape, units: round(units / shape.step_seconds))
     monkeypatch.setattr(final_race, "epochs_of", lambda place, recipe: recipe.training.steps / 10)
     monkeypatch.setattr(final_race, "expected_by_prior", lambda *_: 0.0)
-    monkeypatch.setattr(final_race, "forget_models", lambda *_: None)
+    monkeypatch.setattr(final_race, "forget_models", lambda place, kept: place.forgot.append(kept))
     run = RunDir(tmp_path)
     for recipe in (CHOSEN, OTHER):
         run.save_recipe(recipe)
@@ -77,6 +79,7 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0, seed=2):
         dataset=SimpleNamespace(info=info, targets=SimpleNamespace(numpy=lambda: truth), splits=splits),
         heartbeat=lambda: None,
         heard=[],
+        forgot=[],
     )
     place.say = lambda kind, **facts: place.heard.append((kind, facts))
     return place, trained
@@ -137,6 +140,24 @@ def test_what_was_adopted_on_the_prior_races(tmp_path, monkeypatch, how):
     place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90), seed=how.num_seeds)
     assert race(place, how) == OTHER
     assert trained == [400, 400]
+    assert place.forgot == [CHOSEN]  # no weights of the race itself are left
+
+
+def test_recipes_of_longer_trials_race_at_equal_compute(tmp_path, monkeypatch):
+    """Such as those of the question of embeddings."""
+    longer = replace(OTHER, {"training.steps": 300, "network.embedding": "piecewise"})
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    place.run.save_recipe(longer)
+    assert race(place, replace_record(decision(), incumbent=longer.digest)) == longer
+    assert trained == [400, 400]
+
+
+def test_a_recipe_does_not_race_with_itself(tmp_path, monkeypatch):
+    longer = replace(CHOSEN, {"training.steps": 300, "optimizer.lr": 0.016})
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    place.run.save_recipe(longer)
+    assert race(place, replace_record(decision(), incumbent=longer.digest)) == CHOSEN
+    assert trained == []
 
 
 def test_the_winner_of_before_is_what_a_resumed_run_goes_on_with(tmp_path, monkeypatch):
@@ -145,6 +166,23 @@ def test_the_winner_of_before_is_what_a_resumed_run_goes_on_with(tmp_path, monke
     assert final_race.winner_of_race(place, CHOSEN) == OTHER
     assert final_race.race(place, Progress(OTHER, decisions=[decision()]), 0.5) == OTHER
     assert len(trained) == 2
+
+
+def test_a_resumed_run_tells_the_winner_s_score_and_does_not_ask_again(tmp_path, monkeypatch):
+    place, _ = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    wider = replace(CHOSEN, {"network.width": 99})
+    place.run.save_recipe(wider)
+    grown = replace_record(decision(), candidate=wider.digest, chosen=wider.digest, candidates=(wider.digest,))
+    scores = {wider.digest: 0.7, OTHER.digest: 0.6}
+    monkeypatch.setattr(ledger, "recorded_result", lambda place, recipe: scores[recipe.digest])
+    monkeypatch.setattr(agent, "winner_of_race", lambda place, incumbent: OTHER)
+    same = SimpleNamespace(alternatives=[SimpleNamespace(label=describe(r.network)) for r in (OTHER, wider)])
+    monkeypatch.setattr(agent, "next_question", lambda *_: same)
+    monkeypatch.setattr(agent, "ask_question", lambda *_: pytest.fail("it was turned by the race"))
+    progress = Progress(Recipe())
+    stage = next(s for s in STAGES if s.name == "width")
+    assert agent.run_stage(place, stage, "", None, progress, [grown])
+    assert (progress.incumbent, progress.result) == (OTHER, 0.6)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,11 @@ def test_an_answer_without_a_measurement_or_a_rival(info: DatasetInfo, recipe: R
     assert "Effect" not in note
     assert "Candidate" not in note
     assert note.count("the incumbent\n") == 1
-    kept = replace_record(DECISION, chosen="a" * 12)
+    kept = replace_record(DECISION, chosen="a" * 12, verdict="not decided: kept the smaller")
+    same = (NETWORKS[0], NETWORKS[0])
+    assert "- Verdict: **not decided: kept as it was**\n" in answer_note(
+        question(recipe), kept, "", same, info, "seconds"
+    )
     assert "goes on with: the incumbent\n" in answer_note(question(recipe), kept, "", NETWORKS, info, "seconds")
 
 

@@ -293,3 +293,13 @@ def test_another_sample_of_groups_is_as_uncertain_as_few_draws(metric):
     assert 5 < together.variance / alone.variance < 20
     assert together.variance == pytest.approx(of_few.variance, rel=0.5)
     assert another_sample(targets, many, value, info, clusters=groups // 13) is None  # four groups say nothing
+
+
+def test_groups_that_are_all_right_are_no_proof():
+    info, targets = info_of("accuracy", "binary"), np.ones(500, dtype=int)
+    sure = np.tile([[0.0, 2.0]], (500, 1))
+    alone = another_sample(targets, sure, 1.0, info)
+    together = another_sample(targets, sure, 1.0, info, clusters=np.repeat(np.arange(50), 10))
+    assert alone is not None
+    assert together is not None
+    assert together.low < alone.low < together.high == 1.0

@@ -194,9 +194,19 @@ def curves(facts: Facts) -> list[dict[str, Any]]:
     return cards
 
 
+def _finished(facts: Facts) -> str:
+    """Digest of the recipe that the final training went on with: the last decision's, unless a race has turned it."""
+    chosen = text(facts.decisions[-1].get("chosen")) if facts.decisions else ""
+    for event in facts.of("race")[-1:]:
+        pair = event.get("recipes")
+        if not event.get("kept") and isinstance(pair, list) and pair[:1] == [chosen]:
+            return text(event.get("winner"))
+    return chosen
+
+
 def compute(facts: Facts) -> dict[str, Any] | None:
     """Every trial: error against seconds, by the network's size, the chosen one marked."""
-    chosen = text(facts.decisions[-1].get("chosen")) if facts.decisions else ""
+    chosen = _finished(facts)
     scored = [real(trial.get("score")) for trial in facts.trials]
     share = facts.maximize and facts.best == 1 and all(value is None or 0 <= value <= 1 for value in scored)
     least = 0.5 / max(1.0, real(mapping(facts.info.get("num_examples")).get("val")) or 1.0)  # a logarithm wants no 0
