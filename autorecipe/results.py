@@ -223,6 +223,8 @@ class Decision:
     """Different held-out parts among the seeds."""
     overlap: float = 0.0
     """Held-out examples over those trained on."""
+    steps: int = 0
+    """Of the shorter of the two trainings that were compared; 0: nothing was measured."""
     losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Log losses of each seed after temperature scaling, for `incumbent` and `candidate`; empty for a regression."""
     loss_example_variance: float = 0.0

@@ -145,9 +145,20 @@ def show_end(run: RunDir, out: TextIO, *, quiet: bool = False) -> None:
         show_table(out, headers, shown, right=(metric, "parameters", "time"))
     write_line(out, "")
     write_line(out, headline)
+    _show_trial_length(summary, out)
     _show_foresight(run, summary, out)
     for line in _places(run, summary, place):
         write_line(out, line)
+
+
+def _show_trial_length(summary: dict[str, Any], out: TextIO) -> None:
+    """Search, fresh-seed and test score of the same short trainings: how far the search fooled itself."""
+    found = (summary.get("accounts") or {}).get("fresh_seeds")
+    if found:
+        scores = [words.number(found.get(name)) for name in ("search", "fresh_seeds", "test")]
+        models = f"{words.count(found.get('num_models'))} models"
+        said = f"{scores[0]} on val, {scores[1]} held out with fresh seeds, {scores[2]} on test ({models})"
+        write_line(out, words.clean(f"a trial's length, for comparison: {said}"))
 
 
 def _show_foresight(run: RunDir, summary: dict[str, Any], out: TextIO) -> None:
@@ -178,7 +189,9 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _headline(summary: dict[str, Any]) -> str:
     scores = summary.get("scores") or {}
-    names = {"test": "test", "confirm": "confirm", "search": "search (val)"}
+    names = {"test": "test", "confirm": "confirm"}
+    if scores.get("test") is None:  # else that of a short trial, beside those of the final model
+        names["search"] = "search (val)"
     shown = [f"{words.number(scores[key])} on {name}" for key, name in names.items() if scores.get(key) is not None]
     if not shown:
         return "there is no trained model yet"

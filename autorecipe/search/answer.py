@@ -149,6 +149,7 @@ def _facts(measured: Measured | None) -> dict[str, Any]:
         "judged_by": measured.judged_by,
         "looks": measured.looks,
         "example_variance": evidence.example_variance,
+        "steps": evidence.steps,
         "parts": evidence.parts,
         "overlap": evidence.overlap,
         "scores": measured.scores,

@@ -49,6 +49,8 @@ class Evidence:
     """Held-out examples over those trained on."""
     measure: str = ""
     """What the differences are of: seeds are pooled with those of the same."""
+    steps: int = 0
+    """Of the shorter of the two trainings; 0: unknown."""
 
 
 @dataclass(frozen=True)

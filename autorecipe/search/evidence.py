@@ -80,7 +80,8 @@ def measure_evidence(
         bench.say("note", text=f"{len(pairs)} fresh seeds have not decided: {len(more)} more")
         pairs += _seed_pairs(bench, question, candidate, incumbent, more)
         found = judge(pairs, targets, info, trained_on, earlier, 2, bench.dataset.splits)
-    return found
+    steps = min(recipe.training.steps for recipe in (candidate, incumbent))
+    return replace_record(found, evidence=tuple(replace_record(each, steps=steps) for each in found.evidence))
 
 
 def judge(

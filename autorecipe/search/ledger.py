@@ -78,7 +78,9 @@ def evidence_of(decision: Decision, metric: str) -> list[decide.Evidence]:
             differences = tuple(gain(measure, b, a) for a, b in zip(old, new, strict=True))
             error = decide.error_of(measure, sum(old) / len(old), max(1, decision.num_examples))
             variance = decision.example_variance if measure == metric else decision.loss_example_variance
-            found.append(decide.Evidence(differences, variance, error, decision.parts, decision.overlap, measure))
+            found.append(
+                decide.Evidence(differences, variance, error, decision.parts, decision.overlap, measure, decision.steps)
+            )
     return found
 
 

@@ -80,8 +80,7 @@ def score_interval(
     if not math.isfinite(value):
         return None
     members = recipe.finish.members
-    prior = prior_share(info.modality, recipe.training.steps)
-    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, prior)
+    spread = spread_between_seeds(evidence, decisions, value, len(targets), info, recipe.training.steps)
     most_seconds = most_seconds if clusters is None else most_seconds / 2
     other = another_sample(targets, outputs, value, info, recipe.finish.thresholds, most_seconds)
     sampling = 0.0 if other is None else other.variance
@@ -129,12 +128,13 @@ def spread_between_seeds(
     value: float,
     num_examples: int,
     info: DatasetInfo,
-    prior_share: float = PRIOR_SEED_SHARE,
+    steps: int = SETTLED_STEPS,
 ) -> Spread:
     """What decisions say of the differences between seeds, pooled with the prior.
 
     The differences are paired by seed and held-out part, so what a part adds to both runs is gone; what it adds to one
-    of them, the choice of examples, is taken out as in `decide.pool` and comes back as churn.
+    of them, the choice of examples, is taken out as in `decide.pool` and comes back as churn.  Differences between
+    seeds of a convnet on its way down are carried over by the square root of what `prior_share` says of both lengths.
 
     Args:
         evidence: of the decisions, in any measure; those of the run's metric are taken.
@@ -142,12 +142,17 @@ def spread_between_seeds(
         value: the final score.
         num_examples: examples that it was measured on.
         info: metric and task.
-        prior_share: `Spread.share` before any decision.
+        steps: of the final training.
     """
-    evidence = [replace(e, error=unit_of(e.error, info)) for e in evidence if e.measure == info.metric]
+    prior = prior_share(info.modality, steps)
+    evidence = [
+        replace(e, error=unit_of(e.error, info) * math.sqrt(prior_share(info.modality, e.steps or steps) / prior))
+        for e in evidence
+        if e.measure == info.metric
+    ]
     squares, df = decide.pool(evidence)
     total = PRIOR_DF + df
-    share = math.sqrt((PRIOR_DF * prior_share**2 + squares) / total)
+    share = math.sqrt((PRIOR_DF * prior**2 + squares) / total)
     measured = [d for d in decisions if d.num_seeds and d.scores.get("incumbent")]
     churns = [PRIOR_CHURN[_kind(info)]]
     for decision in measured:

@@ -128,3 +128,19 @@ def test_what_was_foretold_stands_beside_what_came(run: RunDir) -> None:
     show_end(run, out)
     line = next(line for line in out.getvalue().splitlines() if line.strip().startswith("4 h"))
     assert line.split() == ["4", "h", "0", "min", "0.9510", "0.9400", "to", "0.9600"]
+
+
+def test_the_scores_of_short_trials_stand_beside_each_other_and_not_beside_the_final_one(run: RunDir) -> None:
+    summary = json.loads(run.summary.read_text())
+    account = {"recipe": WIDE.digest, "search": 0.95, "fresh_seeds": 0.85, "test": 0.84, "num_models": 2}
+    write_json(run.summary, {**summary, "accounts": {"fresh_seeds": account}})
+    out = io.StringIO()
+    show_end(run, out)
+    lines = out.getvalue().splitlines()
+    assert "accuracy 0.9300 on test, 0.9400 on confirm; 59 s" in lines
+    told = "0.9500 on val, 0.8500 held out with fresh seeds, 0.8400 on test (2 models)"
+    assert f"a trial's length, for comparison: {told}" in lines
+    write_json(run.summary, {**summary, "scores": {"search": 0.95, "confirm": None, "test": None}})
+    out = io.StringIO()
+    show_end(run, out)
+    assert "accuracy 0.9500 on search (val); 59 s" in out.getvalue().splitlines()

@@ -86,6 +86,7 @@ DECISION = {
     "losses",
     "loss_interval",
     "example_variance",
+    "steps",
     "loss_example_variance",
     "parts",
     "overlap",

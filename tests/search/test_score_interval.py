@@ -1,6 +1,7 @@
 """Intervals around the test score: laws, and coverage on simulated trainings."""
 
 import math
+from dataclasses import replace as replace_record
 
 import numpy as np
 import pytest
@@ -167,8 +168,19 @@ def test_a_convnet_of_few_steps_is_less_certain():
     assert prior_share("image", 250) == 4 * prior_share("image", 1000) == 4 * prior_share("image", 10**6)
     assert prior_share("table", 10) == PRIOR_SEED_SHARE
     assert prior_share("image", 0) < 0.5
-    spread = spread_between_seeds([], [], 0.9, 100, info_of("accuracy"), 0.2)
+    spread = spread_between_seeds([], [], 0.9, 100, replace_record(info_of("accuracy"), modality="image"), 200)
     assert spread.share == 0.2
+
+
+def test_seeds_of_short_trainings_of_convnets_differ_by_more_than_those_of_the_finish():
+    def share(modality, steps, final=2000):
+        info = replace_record(info_of("accuracy"), modality=modality)
+        evidence = [Evidence((0.05, -0.05, 0.03, -0.04), 0.0, 0.4, 1, 0.0, "accuracy", steps)]
+        return spread_between_seeds(evidence, [], 0.9, 1000, info, final).share
+
+    assert share("image", 50) < share("image", 300) < share("image", 2000) == share("image", 0) == share("image", 5000)
+    assert share("image", 50, final=50) == share("image", 0, final=50)
+    assert share("table", 50) == share("table", 2000)
 
 
 def test_evidence_in_another_measure_is_left_out():
