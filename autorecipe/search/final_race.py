@@ -22,12 +22,12 @@ from autorecipe.search.evidence import Measured, judge
 from autorecipe.search.ledger import Progress, evidence_of
 from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
-from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, steps_for, use_shape
+from autorecipe.search.workbench import Shape, Workbench, epochs_of, measure_shape, steps_for, units_left, use_shape
 
 LONGER, LEAST = 4, 2
 """Times a trial's steps; with time for less than `LEAST` they do not race."""
 SHARE = 0.15
-"""Of the finish's time, for both runs, at most."""
+"""Of the finish's time or epochs, for both runs, at most."""
 SHORTEST = 30.0
 """Seconds: a shorter finish is not raced for."""
 
@@ -72,7 +72,7 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
         trial: one trial's compute.
     """
     decision = doubtful(progress.decisions)
-    if decision is None or not bench.budget.timed:
+    if decision is None:
         return progress.incumbent
     chosen, other = progress.incumbent, bench.run.load_recipe(decision.incumbent)
     known = raced(bench)
@@ -80,13 +80,16 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
         return progress.incumbent
     if known is None or (known.chosen, known.other) != (chosen.digest, other.digest):
         shapes = [measure_shape(bench, recipe, trial) for recipe in (chosen, other)]
-        left = bench.clock.left() - planner.end_seconds(bench.budget.seconds)
         # The trials of a question of embeddings are longer: its recipes are brought to the length of the others.
         steps = [steps_for(bench, recipe, shape, trial) for recipe, shape in zip((chosen, other), shapes, strict=True)]
-        longer = times_longer(left, sum(n * shape.step_seconds for n, shape in zip(steps, shapes, strict=True)))
+        cost = sum(
+            n * shape.step_seconds if bench.budget.timed else epochs_of(bench, of_length(recipe, n))
+            for recipe, shape, n in zip((chosen, other), shapes, steps, strict=True)
+        )
+        longer = times_longer(units_left(bench), cost, SHORTEST if bench.budget.timed else 0.0)
         if longer is None or _alike(chosen, other):
             return progress.incumbent
-        known = _race(bench, progress, decision, (chosen, other), [longer * n for n in steps], shapes, left)
+        known = _race(bench, progress, decision, (chosen, other), [longer * n for n in steps], shapes)
     return other if known.winner == other.digest else chosen
 
 
@@ -102,15 +105,16 @@ def winner_of_race(bench: Workbench, incumbent: Recipe) -> Recipe:
     return bench.run.load_recipe(known.winner) if known is not None and known.chosen == incumbent.digest else incumbent
 
 
-def times_longer(left: float, pair: float) -> int | None:
+def times_longer(left: float, pair: float, shortest: float = SHORTEST) -> int | None:
     """How many times as long as trials both are to run, or None if there is too little time.
 
     Args:
-        left: seconds for the finish.
-        pair: seconds of the training of both for a trial's steps.
+        left: seconds or epochs for the finish.
+        pair: those of the training of both for a trial's steps.
+        shortest: finish that is raced for.
     """
     longer = int(min(LONGER, SHARE * left / max(pair, 1e-9)))  # whole: the same again in a run that is resumed
-    return longer if left >= SHORTEST and longer >= LEAST else None
+    return longer if left >= shortest and longer >= LEAST else None
 
 
 def _race(
@@ -120,7 +124,6 @@ def _race(
     pair: tuple[Recipe, Recipe],
     steps: Sequence[int],
     shapes: Sequence[Shape],
-    left: float,
 ) -> Raced:
     """Train both, judge, write it down."""
     chosen, other = pair
@@ -128,10 +131,11 @@ def _race(
     bench.run.save_recipe(chosen)  # an unstable stage has changed its learning rate
     recipes = [of_length(recipe, n) for recipe, n in zip(pair, steps, strict=True)]
     runs: list[SeedRun] = []
-    seed = decision.num_seeds
+    seed, left = decision.num_seeds, units_left(bench)
     for recipe, shape in zip(recipes, shapes, strict=True):
         use_shape(bench, shape)
         most = min(2 * recipe.training.steps * shape.step_seconds + 1.0, 1.5 * SHARE * left)
+        most = most if bench.budget.timed else math.inf
         run = seed_runs(bench, [(recipe, seed)], deadline=most)[0]
         if run is None:
             break
@@ -143,8 +147,7 @@ def _race(
         reason = "a run did not complete: the incumbent stays"
         found = Raced(chosen.digest, other.digest, chosen.digest, seed, {}, {}, seconds, 0.0, 0.5, reason)
     else:
-        left -= seconds
-        found = _judged(bench, progress, decision, pair, recipes, runs, seconds, left, shapes[0])
+        found = _judged(bench, progress, decision, pair, recipes, runs, seconds, shapes[0])
     write_json(bench.run.race, found)
     names = told_apart(chosen, other)
     bench.say(
@@ -171,7 +174,6 @@ def _judged(
     recipes: Sequence[Recipe],
     runs: Sequence[SeedRun],
     seconds: float,
-    left: float,
     shape: Shape,
 ) -> Raced:
     """What the race says of the two, with what was known before.
@@ -184,7 +186,6 @@ def _judged(
         recipes: both as they were trained.
         runs: of both.
         seconds: that the race took.
-        left: seconds for the finish.
         shape: facts of the chosen one's shape.
     """
     chosen, other = pair
@@ -194,7 +195,7 @@ def _judged(
     before = [e for e in evidence_of(decision, info.metric) if e.measure == measured.judged_by]
     others = [e for e in progress.evidence if e not in before]
     trial, raced_for = epochs_of(bench, chosen), epochs_of(bench, recipes[0])
-    final = epochs_of(bench, of_length(chosen, steps_for(bench, chosen, shape, left)))
+    final = epochs_of(bench, of_length(chosen, steps_for(bench, chosen, shape, units_left(bench))))
     expected, spread = after_race(
         decide.estimate(before[0], others) if before else None,
         before[0].error if before else measured.error,

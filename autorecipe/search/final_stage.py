@@ -10,7 +10,7 @@ from autorecipe.search.finish import run_finish, settle_members
 from autorecipe.search.ledger import Progress, carry_on
 from autorecipe.search.length import choose_steps
 from autorecipe.search.outlook import forget_foresight
-from autorecipe.search.workbench import Shape, Workbench, measure_shape, steps_for, with_shape
+from autorecipe.search.workbench import Shape, Workbench, epochs_left, measure_shape, steps_for, units_left, with_shape
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.loop import Diverged, OutOfMemory
@@ -31,7 +31,7 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     _settle_anew(bench, recipe)
     shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
-        bench.state.finish_steps = choose_steps(bench, recipe, shape, _units_left(bench)) or 0
+        bench.state.finish_steps = choose_steps(bench, recipe, shape, units_left(bench)) or 0
         bench.heartbeat()
     most = bench.state.finish_steps or None
     shape = settle_members(bench, recipe, shape, most)
@@ -42,7 +42,7 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     while going:
         tried = calm if bench.state.finish_calm else recipe
         try:
-            return run_finish(bench, tried, shape, _epochs_left(bench), most, winner)
+            return run_finish(bench, tried, shape, epochs_left(bench), most, winner)
         except (Diverged, OutOfMemory) as error:
             bench.say("note", text=f"the final training failed: {error}")
             forget_foresight(bench)
@@ -56,7 +56,7 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
 def _once_more(bench: Workbench, error: Diverged | OutOfMemory) -> bool:
     """Whether a final training that failed is to be tried again, and otherwise how: kept in the state for a resume."""
     state = bench.state
-    left = bench.clock.left() if bench.budget.timed else _epochs_left(bench)
+    left = bench.clock.left() if bench.budget.timed else epochs_left(bench)
     several, state.finish_members = (state.finish_members or 1) > 1, 1
     again = several if isinstance(error, OutOfMemory) else not state.finish_calm
     if not again or left <= ANOTHER_FINISH * float(state.plan.get("finish", math.inf)):
@@ -79,22 +79,11 @@ def _settle_anew(bench: Workbench, recipe: Recipe) -> None:
         state.finish_recipe = recipe.digest
 
 
-def _epochs_left(bench: Workbench) -> float:
-    """Epochs of the budget that are left; 0 for a budget in seconds."""
-    return 0.0 if bench.budget.epochs is None else max(0.0, bench.budget.epochs - bench.state.spent_epochs)
-
-
-def _units_left(bench: Workbench) -> float:
-    """What is left of the budget for the finish, in its unit."""
-    end = planner.end_seconds(bench.budget.seconds)
-    return max(0.5, bench.clock.left() - end) if bench.budget.timed else _epochs_left(bench)
-
-
 def _for_finish(bench: Workbench, recipe: Recipe, shape: Shape, most: int | None) -> Recipe:
     """The incumbent with the learning rate for the finish, which is many times as long as the trials it won."""
     if bench.state.finish_units is None:
         slower = alone_to_group(bench.state.finish_members or 1, shape.further_member)
-        bench.state.finish_units = _units_left(bench) / slower
+        bench.state.finish_units = units_left(bench) / slower
         bench.heartbeat()
     steps = most or steps_for(bench, recipe, shape, bench.state.finish_units)
     old, lr = recipe.optimizer.lr, planner.lr_for_steps(recipe.optimizer.lr, recipe.training.steps, steps)

@@ -22,6 +22,7 @@ from autorecipe.networks import build, num_params
 from autorecipe.recipe import NetworkSection, Recipe, describe, from_dict, replace, to_dict
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.search.planner import end_seconds
 from autorecipe.search.space import Space
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort_size import Choice, alone_to_group, choose_members
@@ -463,6 +464,17 @@ def steps_for(bench: Workbench, recipe: Recipe, shape: Shape, units: float) -> i
         scoring = scored / 3 / bench.space_batch * shape.step_seconds
         return max(1, int(max(units - scoring, 0.5 * units) / step))
     return max(2, round(units * len(bench.dataset.splits.train) / recipe.training.batch_size))
+
+
+def epochs_left(bench: Workbench) -> float:
+    """Epochs of the budget that are left; 0 for a budget in seconds."""
+    return 0.0 if bench.budget.epochs is None else max(0.0, bench.budget.epochs - bench.state.spent_epochs)
+
+
+def units_left(bench: Workbench) -> float:
+    """What is left of the budget for the finish, in its unit; half a second is trained whatever is left."""
+    end = end_seconds(bench.budget.seconds)
+    return max(0.5, bench.clock.left() - end) if bench.budget.timed else epochs_left(bench)
 
 
 def epochs_of(bench: Workbench, recipe: Recipe) -> float:

@@ -198,13 +198,20 @@ def test_a_later_question_that_kept_its_incumbent_does_not_end_the_doubt():
     assert final_race.doubtful([decision(0.6), decision(0.5, adopted=False)]) == decision(0.6)
 
 
-def test_without_time_or_a_clock_there_is_none(tmp_path, monkeypatch):
+def test_without_time_there_is_none(tmp_path, monkeypatch):
     place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90), left=final_race.SHORTEST + 1)
     assert race(place, decision()) == CHOSEN
-    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
-    place.budget.timed = False
-    assert race(place, decision()) == CHOSEN
     assert trained == []
+
+
+@pytest.mark.parametrize(("epochs", "raced"), [(270.0, [200, 200]), (1000.0, [400, 400]), (100.0, [])])
+def test_a_budget_in_epochs_races_for_its_share(tmp_path, monkeypatch, epochs, raced):
+    """A trial of both takes 20 epochs."""
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    place.budget = SimpleNamespace(timed=False, seconds=None, epochs=epochs)
+    place.state.spent_epochs = 0.0
+    assert race(place, decision()) == (OTHER if raced else CHOSEN)
+    assert trained == raced
 
 
 @pytest.mark.parametrize(
