@@ -73,7 +73,7 @@ def _with_verdict(found: "Verification") -> dict[str, object]:
 
 
 def _show_claims(found: "Verification") -> None:
-    from autorecipe.outputs.claims import FAILS, HOLDS, OPEN, UNCHECKED
+    from autorecipe.outputs.claims import FAILS, HOLDS, NO_CLAIM, OPEN, UNCHECKED
 
     rows = [
         (c.verdict, c.what, c.stated or "-", c.found or "-", "; ".join(t for t in (c.tolerance, c.reason) if t) or "-")
@@ -81,7 +81,8 @@ def _show_claims(found: "Verification") -> None:
     ]
     headers = ("verdict", "claim", "stated", "found", "tolerance, or why")
     show_table(sys.stdout, headers, rows, title=f"claims of {words.shown_path(Path(found.run))}")
-    counts = [f"{found.count(verdict)} {verdict}" for verdict in (HOLDS, FAILS, OPEN, UNCHECKED)]
+    verdicts = (HOLDS, FAILS, OPEN, UNCHECKED, *([NO_CLAIM] if found.count(NO_CLAIM) else []))
+    counts = [f"{found.count(verdict)} {verdict}" for verdict in verdicts]
     write_line(sys.stdout, "")
     write_line(sys.stdout, f"{', '.join(counts)}; {words.seconds(found.spent_seconds)} of {words.clean(found.budget)}")
     if found.test_reads:

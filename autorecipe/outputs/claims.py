@@ -13,6 +13,8 @@ HOLDS = "holds"
 FAILS = "does not hold"
 OPEN = "not decided"
 UNCHECKED = "not checked"
+NO_CLAIM = "no claim"
+"""Of a decision that claims nothing: what new seeds say of it is told, and neither holds nor fails."""
 
 EXACT = 1e-6
 """Relative tolerance of a score that is computed again on the same kind of machine."""
@@ -36,13 +38,13 @@ CLAIMED = {
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a run, checked."""
+    """One claim of a run, checked; or a decision that claims nothing, compared again."""
 
     kind: str
     """`files`, `data`, `score`, `ledger`, `decision`, `retraining` or `baselines`."""
     what: str
     verdict: str
-    """`holds`, `does not hold`, `not decided` or `not checked`."""
+    """`holds`, `does not hold`, `not decided`, `not checked` or `no claim`."""
     stated: str = ""
     found: str = ""
     tolerance: str = ""

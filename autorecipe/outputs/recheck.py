@@ -15,6 +15,7 @@ from autorecipe.outputs.claims import (
     CLAIMED,
     FAILS,
     HOLDS,
+    NO_CLAIM,
     OPEN,
     RETRAINED,
     UNCHECKED,
@@ -89,7 +90,7 @@ class Checking:
 
 @dataclass(frozen=True)
 class Look:
-    """A claim after a look, and whether another one could still decide it."""
+    """A claim after a look, and whether another one could still decide it: not where this one had no room."""
 
     claim: Claim
     open: bool
@@ -104,6 +105,12 @@ def by_importance(decisions: Sequence[Decision]) -> tuple[list[int], list[int]]:
     """Places in the ledger of the claims that something is better, on which the recipe rests; and of the others."""
     claims = [(place, claimed_of(decision)) for place, decision in enumerate(decisions)]
     return [p for p, c in claims if c == BETTER], [p for p, c in claims if c and c != BETTER]
+
+
+def without_claim(decisions: Sequence[Decision]) -> list[int]:
+    """Places in the ledger of the decisions between two recipes that claim nothing."""
+    claims = [place for place, decision in enumerate(decisions) if not claimed_of(decision)]
+    return [place for place in claims if decisions[place].candidate != decisions[place].incumbent]
 
 
 def evidences_of(decisions: Sequence[Decision], metric: str) -> list[Evidence]:
@@ -134,11 +141,14 @@ def look(work: Checking, place: int, seeds: int) -> Look:
     return _judged(work, place, 0.0)
 
 
-def _blank(work: Checking, place: int) -> Claim:
-    """The claim of a decision, before it is looked at."""
-    work.pairs.setdefault(place, [])
-    sides = _sides(work, place)
-    return _judged(work, place, 0.0 if sides is None else needs_of(work, sides, LOOKS[0])).claim
+def blanks(work: Checking, places: Sequence[int]) -> dict[Any, Claim]:
+    """What is told of decisions before they are looked at, by their places in the ledger."""
+    found = {}
+    for place in places:
+        work.pairs.setdefault(place, [])
+        sides = _sides(work, place)
+        found[place] = _judged(work, place, 0.0 if sides is None else needs_of(work, sides, LOOKS[0])).claim
+    return found
 
 
 def _sides(work: Checking, place: int) -> tuple[Recipe, ...] | None:
@@ -165,6 +175,7 @@ def _judged(work: Checking, place: int, needs: float) -> Look:
         BETTER: f"P(better) above {1 - decide.CLAIM:.2f}",
         WORSE: f"P(better) below {decide.CLAIM:.2f}",
         AS_GOOD: f"interval meets {decide.TIE_SHARE:.0%} of the error",
+        "": "no claim was made",
     }[claimed]
     numbers: dict[str, Any] = {
         "decision": place + 1,
@@ -172,11 +183,13 @@ def _judged(work: Checking, place: int, needs: float) -> Look:
         "stated_effect": decision.effect,
         "stated_p_better": decision.p_better,
     }
-    claim = Claim("decision", what, UNCHECKED, stated, "", tolerance, problem, needs or None, numbers)
+    unseen = UNCHECKED if claimed else NO_CLAIM
+    claim = Claim("decision", what, unseen, stated, "", tolerance, problem, needs or None, numbers)
     if len(have) < LOOKS[0]:
-        return Look(claim, open=not problem)
+        return Look(claim, open=False)
     measured = judge_new(work, place)
-    verdict = standing(claimed, measured.judged, measured.error)
+    verdict = standing(claimed, measured.judged, measured.error) if claimed else NO_CLAIM
+    still_open = verdict == OPEN if claimed else decide.undecided(measured.judged, measured.error)
     found = measured.found
     numbers |= {
         "effect": found.effect,
@@ -189,7 +202,7 @@ def _judged(work: Checking, place: int, needs: float) -> Look:
     effect = found.effect, found.interval, measured.judged.p_better
     said = _effect_in_words(*effect, len(have), measured.judged_by, metric)
     claim = replace_record(claim, verdict=verdict, found=said, numbers=numbers)
-    return Look(claim, open=verdict == OPEN and not problem)
+    return Look(claim, open=still_open and not problem and not needs)
 
 
 def judge_new(work: Checking, place: int) -> Measured:
@@ -207,8 +220,8 @@ def _pair_in_words(run: RunDir, decision: Decision, claimed: str) -> str:
         old, new = (describe(run.load_recipe(d).network) for d in (decision.incumbent, decision.candidate))
     except InputError:
         old = new = ""
-    relation = {AS_GOOD: "no better or worse than"}.get(claimed, f"{claimed} than")
-    return f"the candidate is {relation} what was" if old == new else f"{new} is {relation} {old}"
+    relation = {AS_GOOD: "is no better or worse than", "": "as against"}.get(claimed, f"is {claimed} than")
+    return f"the candidate {relation} what was" if old == new else f"{new} {relation} {old}"
 
 
 def _effect_in_words(
@@ -342,20 +355,47 @@ def recheck(
         OverBudget: what was told so far stands.
     """
     first, others = by_importance(work.decisions)
-    found: dict[Any, Claim] = {place: _blank(work, place) for place in first}
+    found = blanks(work, first)
     found["retraining"] = Claim("retraining", RETRAINING, UNCHECKED)
-    found |= {place: _blank(work, place) for place in others}
+    found |= blanks(work, others)
     done(found)
+    undecided = _look_at(work, first, LOOKS[0], found, done)
+    found["retraining"] = check_retraining(work, stated, outputs)
+    done(found)
+    undecided += _look_at(work, others, LOOKS[0], found, done)
+    for seeds in LOOKS[1:]:
+        undecided = _look_at(work, undecided, seeds, found, done)
 
-    def take(place: int, seeds: int) -> bool:
+
+def compare_again(work: Checking, found: dict[Any, Claim], done: Callable[[Mapping[Any, Claim]], None]) -> None:
+    """Compare the recipes of decisions that claim nothing, with more seeds as long as new ones claim nothing either.
+
+    Args:
+        work: what the checks need.
+        found: `blanks` of these decisions, which are filled in.
+        done: told what was found so far after each comparison.
+
+    Raises:
+        OverBudget: what was told so far stands.
+    """
+    undecided = list(found)
+    for seeds in LOOKS:
+        undecided = _look_at(work, undecided, seeds, found, done)
+
+
+def _look_at(
+    work: Checking,
+    places: Sequence[int],
+    seeds: int,
+    found: dict[Any, Claim],
+    done: Callable[[Mapping[Any, Claim]], None],
+) -> list[int]:
+    """Look at decisions with so many new seeds; those of them that more seeds could still decide."""
+    undecided = []
+    for place in places:
         seen = look(work, place, seeds)
         found[place] = seen.claim
         done(found)
-        return seen.open
-
-    undecided = [place for place in first if take(place, LOOKS[0])]
-    found["retraining"] = check_retraining(work, stated, outputs)
-    done(found)
-    undecided += [place for place in others if take(place, LOOKS[0])]
-    for seeds in LOOKS[1:]:
-        undecided = [place for place in undecided if take(place, seeds)]
+        if seen.open:
+            undecided.append(place)
+    return undecided

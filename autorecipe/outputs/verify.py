@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replace_record
@@ -16,8 +16,8 @@ from autorecipe.data.sources import bundled_of, path_of
 from autorecipe.errors import InputError, Stopped
 from autorecipe.networks import FAMILIES
 from autorecipe.outputs import recount
-from autorecipe.outputs.claims import FAILS, OPEN, UNCHECKED, Claim, duration
-from autorecipe.outputs.recheck import RETRAINING, Checking, OverBudget, recheck
+from autorecipe.outputs.claims import FAILS, NO_CLAIM, UNCHECKED, Claim, duration
+from autorecipe.outputs.recheck import RETRAINING, Checking, OverBudget, blanks, compare_again, recheck, without_claim
 from autorecipe.recipe import load_recipe
 from autorecipe.rundir import RunDir, numbers_of, reading, write_json
 from autorecipe.search import baselines as base
@@ -40,6 +40,7 @@ class Verification:
 
     run: str
     claims: tuple[Claim, ...]
+    """And, at their end, the decisions that claim nothing, compared again as far as the budget went."""
     budget: str
     spent_seconds: float
     spent_epochs: float
@@ -163,6 +164,8 @@ class _Session:
     trained: tuple[Claim, ...] = ()
     """Claims whose check needs training."""
     last: tuple[Claim, ...] = ()
+    unclaimed: tuple[Claim, ...] = ()
+    """Decisions that claim nothing."""
     state: State | None = None
     test_reads: int = 0
     over: bool = False
@@ -204,21 +207,8 @@ class _Session:
     def result(self) -> Verification:
         """The claims, with the budget that those want which were not checked."""
         claims = (*self.fixed, *self.trained, *self.last)
-        spent = self.clock.elapsed() + END_SECONDS if self.budget.timed else self.spent_epochs
-        missing = sum(claim.needs or 0.0 for claim in claims)
-        timed = self.budget.timed
-        if self.over and self.budget.seconds is not None:  # nobody knows how much was left to do
-            missing = max(missing, self.budget.seconds)
-        enough = duration(1.1 * (spent + missing) if timed else spent + missing, timed)
-        told = []
-        for claim in claims:
-            if claim.needs is not None:
-                more = "more seeds need" if claim.verdict == OPEN else "needs"
-                needs = f"about {duration(claim.needs, timed)}" if claim.needs else "more time"
-                claim = replace_record(claim, reason=f"{more} {needs}; --budget {enough}")
-            elif self.over and claim.verdict == UNCHECKED and not claim.reason:
-                claim = replace_record(claim, reason=self._why_over(enough))
-            told.append(claim)
+        told = self._told(claims, self._enough(claims))
+        told += self._told(self.unclaimed, self._enough((*claims, *self.unclaimed)))
         elapsed = round(self.clock.elapsed(), 3)
         return Verification(
             str(self.run.path),
@@ -229,6 +219,28 @@ class _Session:
             self.test_reads,
             self.stopped,
         )
+
+    def _enough(self, claims: Sequence[Claim]) -> str:
+        """The budget that would do for these claims."""
+        spent = self.clock.elapsed() + END_SECONDS if self.budget.timed else self.spent_epochs
+        missing = sum(claim.needs or 0.0 for claim in claims)
+        timed = self.budget.timed
+        if self.over and self.budget.seconds is not None:  # nobody knows how much was left to do
+            missing = max(missing, self.budget.seconds)
+        return duration(1.1 * (spent + missing) if timed else spent + missing, timed)
+
+    def _told(self, claims: Sequence[Claim], enough: str) -> list[Claim]:
+        """Claims with the reason why they were not checked, or not with more seeds."""
+        told = []
+        for claim in claims:
+            if claim.needs is not None:
+                more = "more seeds need" if claim.found else "needs"
+                needs = f"about {duration(claim.needs, self.budget.timed)}" if claim.needs else "more time"
+                claim = replace_record(claim, reason=f"{more} {needs}; --budget {enough}")
+            elif self.over and claim.verdict in (UNCHECKED, NO_CLAIM) and not (claim.found or claim.reason):
+                claim = replace_record(claim, reason=self._why_over(enough))
+            told.append(claim)
+        return told
 
     def _why_over(self, enough: str) -> str:
         return "stopped" if self.stopped else f"the budget of {self.budget.given} was over; --budget {enough}"
@@ -275,10 +287,16 @@ def _check_all(session: _Session, settings: Settings, source: object, place: Run
     def done(claims: Mapping[Any, Claim]) -> None:
         session.trained, session.last = tuple(claims.values()), ()
 
+    def compared(claims: Mapping[Any, Claim]) -> None:
+        session.unclaimed = tuple(claims.values())
+
     work = Checking(bench, run, stated.decisions or [], session.room, tell, seed, by_stage.get("finish", 0.0))
+    unclaimed = blanks(work, without_claim(work.decisions))
+    compared(unclaimed)
     recheck(work, scores.get("test") if stated.recipe else None, outputs, done)
     session.test_reads += any(c.kind == "retraining" and "found" in c.numbers for c in session.trained)
     _check_baselines(session, bench, stated.summary or {}, by_stage.get("baselines", 0.0))
+    compare_again(work, unclaimed, compared)
 
 
 def _share(session: _Session) -> float:

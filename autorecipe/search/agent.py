@@ -157,11 +157,12 @@ def resume_run(
                 raise InputError(f"the data has changed since {run.path} was begun; begin a new run")
             space = load_space(dataset.info.modality, settings.space)
             bench = make_bench(settings, run, dataset, budget, clock, state, say, stop, space)
+            if finished:  # from here on a kill leaves a run that has time left
+                run.checksums.unlink(missing_ok=True)
             if more is not None:
                 write_json(run.settings, {"format": 1, **to_dict(settings)})
                 bench.heartbeat()
-            if finished:  # from here on a kill leaves a run that has time left
-                run.checksums.unlink(missing_ok=True)
+            if finished:
                 write_json(run.summary, {**read_mapping(run.summary), "status": "interrupted"})
             return _search(settings, bench, worker, resumed=True)
         finally:

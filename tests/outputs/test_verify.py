@@ -1,6 +1,8 @@
 """A small run made once, and what is found in copies of it that somebody changed."""
 
+import json
 import shutil
+from dataclasses import replace as replace_record
 
 import numpy as np
 import pytest
@@ -19,14 +21,17 @@ from run_helpers import (
 from safetensors.numpy import load_file, save_file
 
 import autorecipe
+from autorecipe.cli.main import run as command
 from autorecipe.errors import InputError, Stopped
 from autorecipe.networks import FAMILIES
+from autorecipe.outputs import verify as verifying
 from autorecipe.outputs.export import export
-from autorecipe.outputs.recheck import FIRST_SEED, LOOKS, by_importance
+from autorecipe.outputs.recheck import FIRST_SEED, LOOKS, by_importance, without_claim
+from autorecipe.outputs.report import write_report
 from autorecipe.recipe import dump_yaml, load_recipe, replace
 from autorecipe.rundir import RunDir, locked, read_json, reading, write_json
 from autorecipe.search.checksums import changed_files
-from autorecipe.search.ledger import load_decisions
+from autorecipe.search.ledger import load_decisions, save_decisions
 from autorecipe.search.trials import MOST_SEEDS
 
 
@@ -64,11 +69,20 @@ def test_a_run_as_it_was_left_holds_and_is_only_read(run):
 
 
 def test_every_result_has_a_checksum(made):
-    files = read_json(made.checksums)["files"]
-    assert {"summary.json", "model.safetensors", "decisions.json", "trials.jsonl", "splits.json"} <= set(files)
+    sums = read_json(made.checksums)
+    files = sums["files"]
+    assert {
+        "settings.json",
+        "summary.json",
+        "model.safetensors",
+        "decisions.json",
+        "trials.jsonl",
+        "splits.json",
+    } <= set(files)
     assert sum(name.startswith("recipes/") for name in files) == len(list((made.path / "recipes").glob("*.yaml")))
-    assert "settings.json" not in files  # `resume --budget` changes it
-    assert changed_files(made) == (len(files), [])
+    assert {name.split("/")[1] for name in files if name.count("/") == 2} >= {"shapes", "trials", "evidence"}
+    assert set(sums["beginnings"]) == {"log.jsonl", "study.journal"}
+    assert changed_files(made) == (len(files) + 3, [])  # and the state
 
 
 def edit(name, old, new):
@@ -135,6 +149,88 @@ def test_every_file_that_is_changed_or_gone_is_found(what, run):
     found = check(run)
     assert not found.holds
     assert "files" in failed(found)
+
+
+@pytest.fixture
+def drawn(run):
+    """The run with files that iris alone does not leave, and that the report is drawn from too."""
+    write_json(run.race, {"winner": "a"})
+    run.pictures.mkdir(exist_ok=True)
+    (run.pictures / "0.png").write_bytes(b"picture")
+    sign_again(run)
+    return run
+
+
+def turn_a_byte(pattern):
+    def change(run):
+        path = min(run.path.glob(pattern))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+
+    return change
+
+
+SOURCES = {
+    **{name: turn_a_byte(name) for name in ("log.jsonl", "study.journal", "artifacts/race.json")},
+    **{name: turn_a_byte(name) for name in ("artifacts/shapes/*.json", "artifacts/trials/*.json")},
+    **{name: turn_a_byte(name) for name in ("artifacts/evidence/*.safetensors", "artifacts/examples/*.png")},
+    "settings.json": edit("settings.json", '"30epochs"', '"31epochs"'),
+    "state.json": edit("state.json", '"test_reads": 1', '"test_reads": 0'),
+}
+"""What the report is drawn from and a resumed run goes on with: file -> a change of one byte."""
+
+
+@pytest.mark.parametrize("pattern", SOURCES)
+def test_a_byte_of_what_the_report_is_drawn_from_is_found(pattern, drawn, capsys):
+    name = min(drawn.path.glob(pattern)).relative_to(drawn.path).as_posix()
+    SOURCES[pattern](drawn)
+    assert command(["verify", str(drawn.path), "--budget", "1epochs", "--json"]) == 1
+    wrong = [c for c in json.loads(capsys.readouterr().out)["claims"] if c["verdict"] == "does not hold"]
+    assert [c["reason"] for c in wrong] == [f"{name} was changed"]
+
+
+@pytest.mark.parametrize("pattern", [name for name in SOURCES if name != "settings.json"])
+def test_what_the_report_is_drawn_from_is_missed(pattern, drawn):
+    path = min(drawn.path.glob(pattern))
+    path.unlink()
+    assert changed_files(drawn)[1] == [f"{path.relative_to(drawn.path).as_posix()} is gone"]
+
+
+def test_lines_may_be_appended_and_times_booked_after_the_end(run):
+    run.event("note", text="later")
+    with open(run.journal, "ab") as file:
+        file.write(b'{"op_code": 2, "worker_id": "a"}\n')
+    change_json(run.state, spent_seconds=99.0, by_stage__outputs=1.0)
+    assert check(run).holds
+
+
+def test_a_log_that_was_cut_off_is_found(run):
+    lines = run.log.read_bytes().splitlines(keepends=True)
+    run.log.write_bytes(b"".join(lines[:-2]))
+    assert changed_files(run)[1] == ["log.jsonl was changed"]
+
+
+def test_what_was_appended_is_summed_with_the_next_export_unless_the_rest_was_changed(run):
+    run.event("note", text="later")
+    write_report(run)
+    whole = run.log.read_text()
+    run.log.write_text(whole.replace("later", "never"))
+    assert changed_files(run)[1] == ["log.jsonl was changed"]
+    write_report(run)
+    assert changed_files(run)[1] == ["log.jsonl was changed"]
+    run.log.write_text(whole)
+    assert changed_files(run)[1] == []
+
+
+def test_checksums_of_before_files_could_grow_are_enough(run):
+    sums = read_json(run.checksums)
+    write_json(run.checksums, {"format": 1, "files": {"summary.json": sums["files"]["summary.json"]}})
+    turn_a_byte("log.jsonl")(run)
+    assert changed_files(run) == (1, [])
+    write_report(run)
+    assert "beginnings" not in read_json(run.checksums)
+    assert check(run).holds
 
 
 @pytest.mark.parametrize(
@@ -253,6 +349,62 @@ def test_a_claim_between_equals_stays_undecided_with_all_looks(run):
     assert claim.verdict in ("not decided", "holds")  # both have the same seeds: no effect at all
     assert claim.numbers["num_seeds"] == LOOKS[-1]
     assert claim.numbers["effect"] == 0
+
+
+UNDECIDED = "not decided: kept the smaller"
+
+
+def test_a_decision_that_claims_nothing_is_compared_and_neither_holds_nor_fails(run, capsys):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good, verdict=UNDECIDED)
+    found = check(run, "300epochs")
+    row = found.claims[-1]
+    assert (row.kind, row.verdict, row.tolerance) == ("decision", "no claim", "no claim was made")
+    assert row.numbers["effect"] > 0.1
+    assert row.numbers["p_better"] > 0.97
+    assert row.found.startswith(f"+{row.numbers['effect']:.3g} (")
+    assert row.found.endswith(f"{LOOKS[0]} seeds")  # they have decided
+    assert found.holds
+    assert found.count("holds") == sum(c.verdict == "holds" for c in found.claims[:-1])
+    claim_that(run, good, bad, verdict=UNDECIDED)
+    assert command(["verify", str(run.path), "--budget", "300epochs", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["holds"] is True
+    assert told["claims"][-1]["verdict"] == "no claim"
+    assert told["claims"][-1]["numbers"]["p_better"] < 0.03
+
+
+def test_decisions_that_claim_nothing_have_what_the_claims_leave_of_the_budget(run):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good)
+    (claimed,) = load_decisions(run)
+    save_decisions(run, [replace_record(claimed, verdict=UNDECIDED), claimed])
+    sign_again(run)
+    needs = [c.needs for c in check(run, "1epochs").claims if c.kind in ("decision", "retraining")]
+    rows = check(run, f"{needs[0] + needs[1] + 1:.0f}epochs").claims
+    assert [(c.numbers["decision"], c.verdict) for c in rows if c.kind == "decision"] == [(2, "holds"), (1, "no claim")]
+    assert rows[-1].found == ""
+    enough = rows[-1].reason.rsplit(" ", 1)[1]
+    assert check(run, enough).claims[-1].found
+
+
+def test_baselines_come_before_the_decisions_that_claim_nothing(run, monkeypatch):
+    good, bad = good_and_bad(run)
+    claim_that(run, bad, good, verdict=UNDECIDED)
+    before = []
+    monkeypatch.setattr(verifying, "_check_baselines", lambda session, *_: before.extend(session.unclaimed))
+    (after,) = of_kind(check(run, "300epochs"), "decision")
+    assert [row.found for row in before] == [""]
+    assert after.found
+
+
+def test_a_decision_between_a_recipe_and_itself_is_not_compared(made):
+    decision = load_decisions(made)[0]
+    same = replace_record(decision, verdict=UNDECIDED, candidate=decision.incumbent)
+    other = replace_record(decision, verdict=UNDECIDED, candidate="other")
+    rejected = replace_record(other, verdict="rejected", effect=-0.1)
+    unmeasured = replace_record(other, verdict="adopted on the prior: not decided", effect=None)
+    assert without_claim([same, other, rejected, unmeasured]) == [1, 3]
 
 
 def test_new_seeds_are_none_of_the_runs_own():
