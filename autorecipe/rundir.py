@@ -134,6 +134,16 @@ class RunDir:
         return self.artifacts / "finish.safetensors"
 
     @property
+    def checkpoint_curve(self) -> Path:
+        """The curve of the unfinished final training, up to its checkpoint."""
+        return self.artifacts / "finish.json"
+
+    @property
+    def finish_curve(self) -> Path:
+        """The curve of the final training that the model on disk came of."""
+        return self.artifacts / "finish_curve.json"
+
+    @property
     def tested(self) -> Path:
         """Predictions of test: `outputs` float32 [N, O] (probabilities, or values in the target's unit), `targets` [N],
         `rows` int64 [N]."""

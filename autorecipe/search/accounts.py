@@ -115,10 +115,11 @@ def planned_of(bench: Workbench, search: float, finish: float) -> dict[str, floa
 
 
 def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decision]) -> dict[str, Any] | None:
-    """The smaller network that the last undecided growth was chosen over: as good, as far as anybody can tell.
+    """The smaller network that the last growth without a claim was chosen over.
 
     Returns:
-        None where the last larger network was claimed to be better, or none is smaller.
+        None where the last larger network was claimed to be better, or none is smaller.  `within_noise` says whether
+        trials could tell the two apart: true, false, or None where nothing was measured.
     """
     params = params_of(bench, final.network)
     for decision in reversed(decisions):
@@ -138,9 +139,19 @@ def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decis
             "question": decision.question,
             "effect": decision.effect,
             "interval": decision.interval,
+            "p_better": decision.p_better,
+            "judged_by": decision.judged_by,
+            "within_noise": _within_noise(decision),
             "verdict": decision.verdict,
         }
     return None
+
+
+def _within_noise(decision: Decision) -> bool | None:
+    """Whether the interval of what a decision is judged by holds zero; None: nothing was measured."""
+    by_loss = decision.judged_by == "log_loss" and decision.loss_interval is not None
+    interval = decision.loss_interval if by_loss else decision.interval
+    return None if interval is None else interval[0] <= 0 <= interval[1]
 
 
 def audited(bench: Workbench) -> dict[str, int] | None:

@@ -3,14 +3,15 @@
 import math
 import time
 from collections.abc import Generator
+from pathlib import Path
 
 import torch
 
 from autorecipe.data.metrics import gain
-from autorecipe.errors import Stopped
+from autorecipe.errors import InputError, Stopped
 from autorecipe.networks import num_params
 from autorecipe.recipe import Recipe, describe, dump_yaml, load_recipe, replace
-from autorecipe.rundir import read_json, write_text
+from autorecipe.rundir import read_json, read_mapping, write_json, write_text
 from autorecipe.search import planner
 from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
@@ -22,17 +23,57 @@ from autorecipe.training.checkpoint import free_memory, load_session, save_sessi
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
-from autorecipe.training.loop import Diverged, OutOfMemory, Session, memory_errors, start_session, train
+from autorecipe.training.loop import Diverged, Look, OutOfMemory, Session, memory_errors, start_session, train
 
 CHECKPOINT_SECONDS = 15.0
 """A killed finish loses no more than this."""
 LOOK_SECONDS = 1.0
+LEAST_POINTS, MOST_POINTS = 20, 200
+"""Of the curve: a training of a few seconds is looked at more often, looks of a long one are put together."""
 SLOW = 4.0
 """Steps that take so many times as long as planned are held up by another process, ..."""
 SLOW_LOOKS = 4
 """... if they do at so many looks in a row."""
 RACE_SECONDS = 20.0
 """A shorter finish keeps the threads that its trials had."""
+
+
+class Curve:
+    """The looks of a final training, thinned: what `artifacts/finish_curve.json` holds."""
+
+    def __init__(self, points: list[dict[str, float]]) -> None:
+        self.points = points
+
+    def add(self, look: Look, progress: float) -> None:
+        """Keep a look; of too many, the two neighbours that span the fewest steps become one."""
+        point = {"step": look.step, "progress": round(progress, 5), "seconds": round(look.seconds, 3)}
+        point |= {"train_loss": look.train_loss, "lr": look.lr}
+        if self.points and self.points[-1]["step"] == look.step:  # no step since then, and so no loss
+            point["train_loss"] = self.points.pop()["train_loss"]
+        self.points.append(point)
+        if len(self.points) > MOST_POINTS:
+            self._thin()
+
+    def _thin(self) -> None:
+        points, steps = self.points, [0.0, *(point["step"] for point in self.points)]
+        at = min(range(len(points) - 1), key=lambda i: steps[i + 2] - steps[i])
+        first, second = steps[at + 1] - steps[at], steps[at + 2] - steps[at + 1]
+        loss = (first * points[at]["train_loss"] + second * points[at + 1]["train_loss"]) / (first + second)
+        points[at : at + 2] = [{**points[at + 1], "train_loss": loss}]
+
+    def save(self, path: Path, recipe: Recipe) -> None:
+        """Write it, with the digest of the recipe whose training it is."""
+        write_json(path, {"format": 1, "recipe": recipe.digest, "points": self.points})
+
+
+def load_curve(path: Path, recipe: Recipe, step: int) -> Curve:
+    """The curve of a recipe's training up to a step; empty if it was not kept."""
+    try:
+        found = read_mapping(path)
+        points = found["points"] if found["recipe"] == recipe.digest else []
+        return Curve([point for point in points if point["step"] <= step])
+    except (InputError, KeyError, TypeError):
+        return Curve([])
 
 
 def end_reserve(bench: Workbench, recipe: Recipe, shape: Shape) -> float:
@@ -130,15 +171,26 @@ def run_finish(
     last_saved = time.monotonic()
     seen_step, seen_seconds, slow_looks = session.step, session.seconds, 0
     race, whole = _thread_race(bench, limit), True
+    curve = load_curve(bench.run.checkpoint_curve, final, session.step)
+    every = max(1, steps // LEAST_POINTS)
     try:
         for look in train(
-            session, bench.data, bench.rows(rows), look_seconds=LOOK_SECONDS, limit_seconds=limit, keep_going=bench.stop
+            session,
+            bench.data,
+            bench.rows(rows),
+            looks=range(every, session.step + steps, every),
+            look_seconds=LOOK_SECONDS,
+            limit_seconds=limit,
+            keep_going=bench.stop,
         ):
+            curve.add(look, look.step / steps if limit is None else look.progress)
             bench.say("finish_look", step=look.step, share=look.progress, train_loss=look.train_loss, lr=look.lr)
             if counted and bench.clock.left() < reserve:
                 held_up(bench, "the final training ends before its last step")
                 whole = False
                 break
+            if look.seconds - seen_seconds < LOOK_SECONDS:  # of the curve alone: too short to time steps by
+                continue
             if race is not None and look.step > seen_step:
                 try:
                     race.send((look.seconds - seen_seconds) / (look.step - seen_step))
@@ -154,6 +206,7 @@ def run_finish(
             seen_step, seen_seconds = look.step, look.seconds
             if time.monotonic() - last_saved > CHECKPOINT_SECONDS and look.progress < 0.98:
                 save_session(session, bench.run.checkpoint)
+                curve.save(bench.run.checkpoint_curve, final)
                 bench.heartbeat()
                 last_saved = time.monotonic()
     except (Diverged, OutOfMemory):
@@ -161,9 +214,9 @@ def run_finish(
             bench.state.spent_epochs += epochs_of(bench, as_run(final, session))
         raise
     except Stopped:
-        _keep_interrupted(bench, final, session)
+        _keep_interrupted(bench, final, session, curve)
         raise
-    return _complete(bench, final, session, whole)
+    return _complete(bench, final, session, curve, whole)
 
 
 def _on_final_splits(bench: Workbench, steps: int | None) -> int | None:
@@ -237,7 +290,7 @@ def as_run(recipe: Recipe, session: Session) -> Recipe:
     )
 
 
-def _complete(bench: Workbench, recipe: Recipe, session: Session, whole: bool) -> Recipe:
+def _complete(bench: Workbench, recipe: Recipe, session: Session, curve: Curve, whole: bool) -> Recipe:
     """Save the final model, unless one of before is better; `whole`: the learning rate has come down to its end."""
     final = as_run(recipe, session)
     model = session.readable
@@ -259,25 +312,29 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session, whole: bool) -
     else:
         save_weights(model, bench.run.weights)
         write_text(bench.run.recipe, dump_yaml(final))
+        curve.save(bench.run.finish_curve, final)
         bench.run.save_recipe(final)
     if final.training.train_on != "train":
         bench.state.best_score = None
     bench.run.checkpoint.unlink(missing_ok=True)
+    bench.run.checkpoint_curve.unlink(missing_ok=True)
     bench.heartbeat()
     return final
 
 
-def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session) -> None:
+def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session, curve: Curve) -> None:
     """Ctrl-C in the finish: keep this model if it beats the one on disk."""
     if session.step < 1 or session.seconds <= 0:
         return
     save_session(session, bench.run.checkpoint)
+    curve.save(bench.run.checkpoint_curve, recipe)
     final = as_run(recipe, session)
     old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
     if old is not None and not _beats(bench, final, session.readable, old):
         return
     save_weights(session.readable, bench.run.weights)
     write_text(bench.run.recipe, dump_yaml(final))
+    curve.save(bench.run.finish_curve, final)
 
 
 def _beats(bench: Workbench, recipe: Recipe, model: torch.nn.Module, old: Recipe) -> bool:

@@ -15,8 +15,10 @@ from autorecipe.errors import InputError
 from autorecipe.outputs.report import write_report
 from autorecipe.outputs.report.facts import read_facts
 from autorecipe.outputs.report.page import page
+from autorecipe.outputs.wording import number
+from autorecipe.recipe import dump_yaml, load_recipe, replace
 from autorecipe.results import in_words
-from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.rundir import RunDir, read_json, write_json, write_text
 
 KINDS = ("image", "table", "regression", "multilabel")
 VOID = {"meta", "link", "img", "br"}
@@ -199,7 +201,7 @@ def test_an_interrupted_run(copied):
     "name",
     ["summary.json", "decisions.json", "preprocess.json", "settings.json", "state.json", "recipe.yaml",
      "artifacts/checks.json", "artifacts/examples.json", "artifacts/foresight.json", "artifacts/test.safetensors",
-     "artifacts/shapes/x.json"],
+     "artifacts/finish_curve.json", "artifacts/shapes/x.json"],
 )  # fmt: skip
 def test_damaged_files_are_named(name, copied, capsys):
     run = copied("table")
@@ -323,19 +325,105 @@ def test_what_is_said_of_the_smaller_network_and_of_the_search_score(enriched):
     run = enriched("image")
     smaller = {"recipe": "0" * 12, "network": "resnet 16", "num_params": 10, "question": "width 8 -> 16"}
     fresh = {"search": 0.8, "fresh_seeds": 0.9, "test": 0.9, "num_models": 2}
+    undecided, worse = "adopted on the prior: not decided", "adopted on the prior: worse in short trials"
+    measured = {"effect": 0.01, "interval": [-0.1, 0.1], "verdict": undecided}
+    better = "with 10 parameters was better in short trials, beyond noise"
     for facts, words in (
-        ({"effect": None, "interval": None, "verdict": "adopted on the prior: not decided"}, "was not measured"),
-        ({"effect": -0.2, "interval": [-0.3, -0.1], "verdict": "adopted on the prior: worse in short trials"},
-         "with 10 parameters was better in short trials"),
-        ({"effect": 0.01, "interval": [-0.1, 0.1], "verdict": "adopted on the prior: not decided"}, "may be as good"),
+        ({"effect": None, "interval": None, "within_noise": None, "verdict": undecided},
+         "was not measured beside the larger network: at 'width 8 → 16' the larger one was carried on without a claim"),
+        ({"effect": -0.2, "interval": [-0.3, -0.1], "verdict": worse}, better),
+        ({"effect": -0.2, "interval": [-0.3, -0.1], "within_noise": False, "p_better": 0.0, "verdict": worse}, better),
+        (measured | {"within_noise": False, "p_better": 0.02, "judged_by": "log_loss", "verdict": worse}, better),
+        (measured | {"within_noise": False, "p_better": 0.96}, "was worse in short trials, but not surely enough"),
+        (measured | {"within_noise": True, "p_better": 0.6}, "may be as good, the difference in short trials"),
+        (measured, "may be as good, the difference in short trials is within noise"),
     ):  # fmt: skip
         summary = read_json(run.summary)
         summary["accounts"] |= {"smaller": smaller | facts, "fresh_seeds": fresh}
         write_json(run.summary, summary)
         found = check_page(write_report(run).read_text())
         assert words in found.text
+        assert "Which is better at the final training's length is not known." in found.text
+        assert (", judged by log loss" in found.text) == ("judged_by" in facts)
         assert "less than fresh seeds gave" in found.text
         assert "tends to flatter" not in found.text
+
+
+@pytest.mark.parametrize("kind", ["image", "regression"])
+def test_the_curve_of_the_final_training_comes_first(kind, copied):
+    run = copied(kind)
+    curve, summary = read_json(run.finish_curve), read_json(run.summary)
+    last, peak = curve["points"][-1], max(point["lr"] for point in curve["points"])
+    heading = f"Final training: {summary['network']}"
+    html = write_report(run).read_text()
+    found = check_page(html)
+    assert html.index(heading) < html.index(": losses over the steps")  # those of the trials
+    assert f"{last['step']:,} steps (" in found.text.split(heading)[1]
+    assert f"dashed: learning rate, {number(peak)} at its peak" in found.text
+    name = {"image": "log_loss", "regression": "rmse"}[kind]
+    on_test = f"{name.replace('_', ' ')} {number(summary['metrics']['test'][name])} on test"
+    assert f"Diagnosis: training loss {number(last['train_loss'])} at the end" in found.text
+    assert f"where the learning rate began to fall; {on_test}" in found.text
+    assert "of the planned length" not in found.text
+    write_json(run.finish_curve, curve | {"points": curve["points"][:-8]})
+    assert re.search(r"stopped at \d+\s% of the planned length", check_page(page(read_facts(run))).text)
+    for other in ({"recipe": "0" * 12}, {"points": []}, {"points": [None, {"step": 1}]}):  # of a model of before
+        write_json(run.finish_curve, curve | other)
+        assert heading not in check_page(page(read_facts(run))).text
+    run.finish_curve.unlink()
+    assert heading not in check_page(page(read_facts(run))).text
+
+
+def test_scores_after_reload_and_export_say_what_they_are_over(enriched):
+    run = enriched("image")
+    summary, tested = read_json(run.summary), len(read_json(run.splits)["test"])
+    export = {"score_before": 0.8984, "examples": 256, "max_difference": 0.0031, "same_predictions": 1.0}
+    summary["identity"] |= {"score_after_reload": 0.9147, "score_after_export": 0.8984, "export": export}
+    write_json(run.summary, summary)
+    found = check_page(page(read_facts(run)))
+    assert f"score after reload over all {tested} examples of test: 0.9147" in found.text
+    assert "score after export over 256 examples of test: 0.8984 before export, 0.8984 after" in found.text
+    assert "fp32)" not in found.text
+    write_text(run.recipe, dump_yaml(replace(load_recipe(run.recipe), {"training.precision": "bf16"})))
+    words = "outputs differ by 0.0031 at most (the run predicts in bf16, ONNX in fp32)"
+    assert words in check_page(page(read_facts(run))).text
+    summary["identity"] |= {"score_after_export": None, "export": {"reason": "model.onnx has not been written"}}
+    write_json(run.summary, summary)
+    assert "score after export model.onnx has not been written" in check_page(page(read_facts(run))).text
+
+
+def test_one_sweep_has_no_band(copied):
+    run = copied("image")
+    lrs, losses = [0.001, 0.01, 0.1], [2.0, 1.0, 3.0]
+    swept = {"suggestion": 0.01, "reason": "x", "lrs": lrs, "losses": losses, "race_lrs": [], "race_losses": []}
+    for path in (run.artifacts / "shapes").glob("*.json"):
+        path.unlink()
+    for highest, words in ((losses, "Range test: one sweep, no band"), ([2.5, 1.5, 4.0], "the sweeps with their band")):
+        shape = {"lr_range": swept | {"lowest": losses, "highest": highest}, "num_params": 9}
+        write_json(run.artifacts / "shapes" / "x.json", shape)
+        text = check_page(page(read_facts(run))).text
+        assert words in text
+        assert ("with their band" in text) == (highest != losses)
+
+
+def test_the_first_screen_counts_what_was_measured_and_claimed(copied):
+    run = copied("table")
+    row = read_json(run.decisions)[0] | {"effect": 0.1, "interval": [0.05, 0.15], "num_seeds": 2}
+    unmeasured = row | {
+        "effect": None,
+        "interval": None,
+        "num_seeds": 0,
+        "verdict": "adopted on the prior: not decided",
+    }
+    for verdicts, words in (
+        (["adopted", "rejected"], "2 of 5 questions were measured on fresh seeds, 1 is a claim of a gain."),
+        (["rejected"], "1 of 4 questions was measured on fresh seeds, none is a claim of a gain."),
+        (["adopted", "kept on the prior: the gain is not expected to last"],
+         "2 of 5 questions were measured on fresh seeds, 2 are claims of a gain."),
+    ):  # fmt: skip
+        write_json(run.decisions, [*(row | {"verdict": verdict} for verdict in verdicts), *[unmeasured] * 3])
+        text = check_page(page(read_facts(run))).text
+        assert text.index("The path taken") < text.index(words) < text.index("Each decision and its evidence")
 
 
 def test_a_verdict_by_log_loss_says_so_beside_the_metric(enriched):

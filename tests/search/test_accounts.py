@@ -1,11 +1,17 @@
-"""The accounts of whole searches on iris, with budgets in epochs."""
+"""The accounts of whole searches on iris, with budgets in epochs; the curve of the final training."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from autorecipe.errors import Stopped
+from autorecipe.recipe import Recipe, load_recipe, replace
 from autorecipe.results import Decision
-from autorecipe.rundir import read_json, read_lines
+from autorecipe.rundir import RunDir, read_json, read_lines
+from autorecipe.search import accounts
 from autorecipe.search.accounts import smaller_runner_up
+from autorecipe.search.finish import LEAST_POINTS, MOST_POINTS, Curve, load_curve
 from autorecipe.search.ledger import load_decisions
 from autorecipe.search.planner import AUDIT_SHARE, make_plan
 from autorecipe.search.stages import STAGES
@@ -65,11 +71,6 @@ def test_an_audit_has_its_time_from_the_questions():
 
 
 def test_a_smaller_network_that_is_as_good_is_named(searched, monkeypatch):
-    from types import SimpleNamespace
-
-    from autorecipe.recipe import Recipe, replace
-    from autorecipe.search import accounts
-
     small, large = (
         replace(Recipe(), {"network.family": "mlp", "network.width": width, "data.modality": "table"})
         for width in (16, 32)
@@ -83,26 +84,27 @@ def test_a_smaller_network_that_is_as_good_is_named(searched, monkeypatch):
     run = SimpleNamespace(load_recipe=known.__getitem__)
     bench = SimpleNamespace(run=run, dataset=SimpleNamespace(info=None))
 
-    def decision(p_better, old=small, new=large):
-        return Decision(
-            stage="width",
-            question="width 16 -> 32",
-            incumbent=old.digest,
-            candidates=(new.digest,),
-            candidate=new.digest,
-            study="s",
-            trials=(0,),
-            effect=0.01,
-            standard_error=0.02,
-            interval=(-0.02, 0.04),
-            p_better=p_better,
-            num_examples=100,
-            num_seeds=2,
-            seconds=1.0,
-            verdict="adopted on the prior: not decided",
-            reason="",
-            chosen=new.digest,
-        )
+    def decision(p_better, old=small, new=large, **facts):
+        known = {
+            "stage": "width",
+            "question": "width 16 -> 32",
+            "incumbent": old.digest,
+            "candidates": (new.digest,),
+            "candidate": new.digest,
+            "study": "s",
+            "trials": (0,),
+            "effect": 0.01,
+            "standard_error": 0.02,
+            "interval": (-0.02, 0.04),
+            "p_better": p_better,
+            "num_examples": 100,
+            "num_seeds": 2,
+            "seconds": 1.0,
+            "verdict": "adopted on the prior: not decided",
+            "reason": "",
+            "chosen": new.digest,
+        }
+        return Decision(**{**known, **facts})
 
     found = smaller_runner_up(bench, large, [decision(0.7)])
     assert found["recipe"] == small.digest
@@ -112,3 +114,88 @@ def test_a_smaller_network_that_is_as_good_is_named(searched, monkeypatch):
     claimed = [decision(0.7), decision(0.99, large, dropped)]
     assert smaller_runner_up(bench, dropped, claimed)["recipe"] == small.digest, "dropout says nothing of the width"
     assert smaller_runner_up(bench, large, []) is None
+    by_loss = {"judged_by": "log_loss", "loss_interval": (-0.06, -0.01)}
+    for facts, within in (
+        ({}, True),
+        ({"effect": -0.2, "interval": (-0.3, -0.1)}, False),
+        ({"effect": None, "interval": None, "p_better": None}, None),
+        (by_loss, False),
+    ):
+        assert smaller_runner_up(bench, large, [decision(**{"p_better": 0.7, **facts})])["within_noise"] is within
+
+
+class StopInFinish:
+    """Raises Stopped some steps after the final training has begun."""
+
+    def __init__(self, run, steps):
+        self.run, self.left, self.begun = run, steps, False
+
+    def __call__(self):
+        self.begun = self.begun or any(row["event"] == "finish" for row in read_lines(self.run.log))
+        self.left -= self.begun
+        if self.left < 0:
+            raise Stopped("by the test")
+
+
+def check_curve(run):
+    """The curve is that of the model on disk, from its first step to its last."""
+    curve, recipe = read_json(run.finish_curve), load_recipe(run.recipe)
+    points = curve["points"]
+    steps = [point["step"] for point in points]
+    assert curve["recipe"] == recipe.digest
+    assert steps == sorted(set(steps))
+    assert all(point["train_loss"] > 0 and point["lr"] > 0 for point in points)
+    return points
+
+
+def test_the_final_training_leaves_its_curve(searched):
+    run = searched(budget="60epochs", max_width=64, max_depth=1).run
+    points = check_curve(run)
+    assert LEAST_POINTS <= len(points) <= MOST_POINTS
+    assert points[-1]["step"] == load_recipe(run.recipe).training.steps
+    assert points[-1]["progress"] == 1
+    assert points[-1]["train_loss"] < points[0]["train_loss"]
+    assert points[-1]["lr"] < 0.2 * max(point["lr"] for point in points)
+    assert not run.checkpoint_curve.exists()
+
+
+def test_a_resumed_final_training_goes_on_with_its_curve(searched, resumed, tmp_path):
+    asked = {"budget": "60epochs", "max_width": 64, "max_depth": 1}
+    run = RunDir(tmp_path / "run")
+    with pytest.raises(Stopped):
+        searched(stop=StopInFinish(run, 60), **asked)
+    begun = read_json(run.checkpoint_curve)["points"]
+    assert 0 < begun[-1]["progress"] < 1
+    assert check_curve(run) == begun
+    resumed(run.path)
+    points = check_curve(run)
+    assert points[: len(begun)] == begun
+    assert points[-1]["progress"] == 1
+    assert not run.checkpoint_curve.exists()
+
+
+def test_the_curve_of_a_long_training_is_thinned():
+    random = np.random.default_rng(0)
+    curve, losses, steps = Curve([]), random.uniform(1, 2, 3000), np.cumsum(random.integers(1, 9, 3000))
+    for k, (step, loss) in enumerate(zip(steps.tolist(), losses.tolist(), strict=True)):
+        look = SimpleNamespace(step=step, seconds=float(k), train_loss=loss, lr=0.1)
+        curve.add(look, k / 3000)
+        curve.add(SimpleNamespace(**{**vars(look), "train_loss": 0.0, "lr": 0.0}), k / 3000)  # nothing was run since
+    kept = [point["step"] for point in curve.points]
+    assert len(kept) == MOST_POINTS
+    assert kept[-1] == steps[-1]
+    spans = np.diff([0, *kept])
+    assert spans.max() < 4 * np.median(spans)
+    mean = np.dot(spans, [point["train_loss"] for point in curve.points])
+    assert mean == pytest.approx(np.dot(np.diff([0, *steps]), losses))
+
+
+def test_the_curve_ends_at_the_checkpoint(tmp_path):
+    path, recipe = tmp_path / "finish.json", Recipe()
+    assert load_curve(path, recipe, 100).points == []
+    Curve([{"step": step, "train_loss": 1.0} for step in (20, 40, 60)]).save(path, recipe)
+    assert [point["step"] for point in load_curve(path, recipe, 40).points] == [20, 40]
+    assert load_curve(path, replace(recipe, {"training.steps": 7}), 40).points == []
+    for damaged in ('{"half": [1', "{}", f'{{"recipe": "{recipe.digest}", "points": [5]}}'):
+        path.write_text(damaged)
+        assert load_curve(path, recipe, 40).points == []

@@ -135,17 +135,33 @@ def _smaller(facts: Facts, found: dict[str, Any]) -> str:
     if not found:
         return ""
     interval, verdict = pair(found.get("interval")), text(found.get("verdict"))
-    measured = "was not measured on fresh seeds"
+    beside, measured = "was not measured beside the larger network", ""
     if interval:
-        measured = f"was measured {signed(found.get('effect'))} {facts.metric}, 90 % interval {signed(interval[0])} to "
-        measured += signed(interval[1])
-    beside = "was better in short trials" if "worse" in verdict else "may be as good"
+        beside = _beside(found, interval)
+        measured = f" was measured {signed(found.get('effect'))} {facts.metric}, 90 % interval {signed(interval[0])} "
+        measured += f"to {signed(interval[1])}{_judge(facts, found)}, and"
     network, size = text(found.get("network")), count(real(found.get("num_params")))
     asked = text(found.get("question")).replace("->", "→")
     return (
-        f"{network} with {size} parameters {beside}: at '{asked}' the larger network {measured}, and was carried on "
-        f"without a claim ({verdict})."
+        f"{network} with {size} parameters {beside}: at '{asked}' the larger one{measured} was carried on without a "
+        f"claim ({verdict}). Which is better at the final training's length is not known."
     )
+
+
+def _beside(found: dict[str, Any], interval: tuple[float, float]) -> str:
+    """What trials say of the smaller network."""
+    within = found.get("within_noise")
+    if not isinstance(within, bool):  # runs of before do not say
+        within = interval[0] <= 0 <= interval[1]
+    if within:
+        return "may be as good, the difference in short trials is within noise"
+    chance = real(found.get("p_better"))
+    worse = chance < 0.5 if chance is not None else "worse" in text(found.get("verdict"))
+    return "was better in short trials, beyond noise" if worse else "was worse in short trials, but not surely enough"
+
+
+def _judge(facts: Facts, found: dict[str, Any]) -> str:
+    return ", judged by log loss" if found.get("judged_by") == "log_loss" != facts.metric else ""
 
 
 def _audit(found: dict[str, Any]) -> str:
@@ -257,20 +273,33 @@ def identity(facts: Facts) -> list[tuple[str, str]]:
     stated = mapping(facts.summary.get("identity"))
     export = mapping(stated.get("export"))
     found = {words: text(stated.get(key) or facts.summary.get(key)) for key, words in IDENTITY.items()}
-    found["score after reload"] = _scored(stated.get("score_after_reload"))
-    found["score after export"] = _scored(stated.get("score_after_export"))
-    if export:
-        found["export"] = text(export.get("reason")) or (
-            f"before it {_scored(export.get('score_before'))} on the same {count(export.get('examples'))} examples of "
-            f"test; outputs differ by {number(real(export.get('max_difference')))} at most, "
-            f"{percent(real(export.get('same_predictions')) or 0.0)} of the predictions are the same"
-        )
+    reloaded, tested = real(stated.get("score_after_reload")), real(mapping(facts.info.get("num_examples")).get("test"))
+    if reloaded is not None:
+        every = f"all {count(tested)} examples" if tested else "all examples"
+        found["score after reload"] = f"over {every} of test: {number(reloaded)}"
+    found["score after export"] = _exported(facts, real(stated.get("score_after_export")), export)
     return [(name, words) for name, words in found.items() if words]
 
 
-def _scored(value: object) -> str:
-    """A score in words; empty if there is none."""
-    return "" if real(value) is None else number(real(value))
+def _exported(facts: Facts, after: float | None, export: dict[str, Any]) -> str:
+    """What the exported model says of the kept test examples, beside what the run's says of them."""
+    examples, difference = real(export.get("examples")), real(export.get("max_difference"))
+    words = [text(export.get("reason"))]
+    if after is not None:
+        before = real(export.get("score_before"))
+        words.append(f"over {count(examples)} examples of test: {number(before)} before export, {number(after)} after")
+    if difference is not None:
+        words.append(
+            f"outputs differ by {number(difference)} at most{_numerics(facts)}, "
+            f"{percent(real(export.get('same_predictions')) or 0.0)} of the predictions are the same"
+        )
+    return "; ".join(word for word in words if word)
+
+
+def _numerics(facts: Facts) -> str:
+    """Why outputs of the exported model differ from the run's, if that is known."""
+    half = facts.recipe is not None and facts.recipe.training.precision == "bf16"
+    return " (the run predicts in bf16, ONNX in fp32)" if half else ""
 
 
 def missing(facts: Facts) -> list[str]:

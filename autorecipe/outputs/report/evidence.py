@@ -6,8 +6,10 @@ from typing import Any
 
 from autorecipe.outputs.report import pictures
 from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, rows, text
+from autorecipe.outputs.report.first import recipe as recipe_facts
 from autorecipe.outputs.report.first import shown, signed
-from autorecipe.outputs.wording import count, number, seconds
+from autorecipe.outputs.wording import count, number, percent, seconds
+from autorecipe.recipe import Recipe, describe
 
 MOST_CURVES = 12
 MOST_TRIALS = 40
@@ -151,11 +153,80 @@ def learning_rates(facts: Facts) -> dict[str, Any]:
                 "on_path": network in path,
                 "lr": f"{suggestion:.3g}",
                 "reason": text(part.get("reason")),
+                "swept": _swept(lines),
                 "svg": pictures.lr_curve(lines, suggestion, pair(part.get("interval")), title),
             }
         )
     cards.sort(key=lambda card: not card["on_path"])
     return {"cards": cards[:MOST_CURVES], "more": max(0, len(cards) - MOST_CURVES), "without": without}
+
+
+def _swept(lines: dict[str, list[float]]) -> str:
+    """What the range test's line is; empty where it was left out."""
+    if len(lines["lrs"]) < 2:
+        return ""
+    one = lines["lowest"] == lines["highest"]
+    return "one sweep, no band" if one else "median of the sweeps with their band"
+
+
+def final_curve(facts: Facts) -> dict[str, Any] | None:
+    """The curve of the final training, if the model on disk is that of one."""
+    found, recipe = facts.finish_curve, facts.recipe
+    points = [
+        {key: real(point.get(key)) for key in ("step", "progress", "train_loss", "lr")}
+        for point in rows(found.get("points"))
+    ]
+    losses = [loss for point in points if (loss := point["train_loss"]) is not None]
+    if not losses or recipe is None or found.get("recipe") != recipe.digest:
+        return None
+    network = describe(recipe.network)
+    peak = max((lr for point in points if (lr := point["lr"]) is not None), default=None)
+    done = points[-1]["progress"]
+    stopped = f"; stopped at {percent(done)} of the planned length" if done is not None and done < 0.99 else ""
+    title = f"Final training of {network}: training loss over the steps, {number(losses[0])} to {number(losses[-1])}"
+    return {
+        "network": network,
+        "length": dict(recipe_facts(facts)).get("Length", "") + stopped,
+        "rate": f"dashed: learning rate, {number(peak)} at its peak" if peak is not None else "",
+        "diagnosis": _final_words(facts, recipe, points, losses[-1]),
+        "svg": pictures.training_curve(points, title),
+    }
+
+
+def _final_words(facts: Facts, recipe: Recipe, points: list[dict[str, float | None]], last: float) -> str:
+    """Loss on train at the end and before the cooldown, beside what was measured on test."""
+    words = f"training loss {number(last)} at the end"
+    before = _before_cooldown(points)
+    words += f", {number(before)} where the learning rate began to fall" if before is not None else ""
+    metrics = mapping(mapping(facts.summary.get("metrics")).get("test"))
+    loss, score = real(metrics.get("log_loss")), real(mapping(facts.summary.get("scores")).get("test"))
+    if loss is not None:
+        words += f"; log loss {number(loss)} on test"
+    elif score is not None:
+        words += f"; {facts.metric} {number(score)} on test"
+    raised = _in_the_loss(recipe)
+    return words + (f"; the training loss is with {', '.join(raised)}" if raised else "")
+
+
+def _before_cooldown(points: list[dict[str, float | None]]) -> float | None:
+    """The training loss at the last point with the highest learning rate; None if the rate never falls."""
+    rated = [(lr, point["train_loss"]) for point in points if (lr := point["lr"]) is not None]
+    peak = max((lr for lr, _ in rated), default=0.0)
+    at = max((i for i, (lr, _) in enumerate(rated) if lr >= 0.999 * peak), default=0)
+    return rated[at][1] if at + 1 < len(rated) else None
+
+
+def _in_the_loss(recipe: Recipe) -> list[str]:
+    """What makes the training loss another than that of the plain examples."""
+    part = recipe.regularization
+    words = {
+        "augmented images": part.crop or part.flip or part.erase,
+        "mixup": part.mixup,
+        "label smoothing": part.label_smoothing,
+        "dropout": part.dropout,
+        "class weights": part.class_weights,
+    }
+    return [name for name, value in words.items() if value]
 
 
 def curves(facts: Facts) -> list[dict[str, Any]]:

@@ -74,6 +74,7 @@ class Facts:
     recipe: Recipe | None
     examples: list[dict[str, Any]]
     foresight: dict[str, Any]
+    finish_curve: dict[str, Any]
     _recipes: dict[str, Recipe | None] = field(default_factory=dict)
 
     @property
@@ -197,6 +198,7 @@ def read_facts(run: RunDir) -> Facts:
         recipe=load_recipe(run.recipe) if run.recipe.exists() else None,
         examples=_list_at(run.examples),
         foresight=mapping(_json_at(run.foresight)),
+        finish_curve=mapping(_json_at(run.finish_curve)),
     )
 
 

@@ -1,6 +1,6 @@
 """The first screen: the result, the recipe, the path taken."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +14,8 @@ from autorecipe.recipe import Recipe, describe
 from autorecipe.results import in_words
 
 SPLITS = {"test": "test", "confirm": "held-out examples (confirm)", "search": "val, where it won (optimistic)"}
+GAINS = ("adopted", "kept on the prior: the gain is not expected to last")
+"""Verdicts that claim a gain."""
 KINDS = (
     ("adopted on the prior", "prior", "≈"),
     ("adopted", "good", "✓"),
@@ -169,10 +171,21 @@ def path(facts: Facts) -> dict[str, Any]:
     return {
         "steps": steps,
         "axis": pictures.effect_axis(limit) if bounds else None,
+        "measured": _measured(facts.decisions),
         "begin": _begin(facts),
         "races": [_race(event) for event in facts.of("race")[-1:]],
         "end": _end(facts),
     }
+
+
+def _measured(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """How many questions were measured on fresh seeds, and how many of them claim a gain."""
+    measured = [row for row in decisions if real(row.get("num_seeds")) and real(row.get("effect")) is not None]
+    claims = sum(row.get("verdict") in GAINS for row in measured)
+    asked = f"{len(decisions)} question{'' if len(decisions) == 1 else 's'}"
+    were = "was" if len(measured) == 1 else "were"
+    claimed = f"{claims or 'none'} {'are claims' if claims > 1 else 'is a claim'} of a gain"
+    return f"{len(measured)} of {asked} {were} measured on fresh seeds, {claimed}." if decisions else ""
 
 
 def _step(facts: Facts, index: int, row: dict[str, Any]) -> dict[str, Any]:

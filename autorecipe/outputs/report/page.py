@@ -72,6 +72,7 @@ def sections(facts: Facts) -> dict[str, Any]:
         "path": path,
         "decisions": [evidence.decision(facts, step) for step in path["steps"]],
         "rates": evidence.learning_rates(facts),
+        "final": evidence.final_curve(facts),
         "curves": evidence.curves(facts),
         "compute": evidence.compute(facts),
         "data": accounts.data(facts),

@@ -11,6 +11,9 @@ from autorecipe.outputs.report.predictions import Bin
 from autorecipe.outputs.report.svg import Chart, Scale, join, label, picture, spread, tag
 from autorecipe.outputs.wording import count, number, seconds
 
+MOST_DOTS = 40
+"""On a training curve; with more points it is a line alone."""
+
 
 def percent(value: float) -> str:
     """A place along a picture that has no size of its own."""
@@ -96,10 +99,10 @@ def lr_curve(
 
 
 def training_curve(curve: Sequence[dict[str, float | None]], title: str) -> Markup:
-    """Loss on train and on val against the steps.
+    """Loss on train and on val against the steps; the learning rate, if it is there, from 0 at the bottom.
 
     Args:
-        curve: points with `step`, `train_loss` and `loss`.
+        curve: points with `step`, `train_loss`, `loss` and `lr`, of which any may be missing.
         title: what it shows, in words.
     """
     lines = {
@@ -110,9 +113,15 @@ def training_curve(curve: Sequence[dict[str, float | None]], title: str) -> Mark
     values = [value for _, value in points]
     log = bool(values) and min(values) > 0 and max(values) > 8 * min(values)
     chart = Chart((0.0, max([x for x, _ in points] or [1.0])), spread(values, log=log), "step", "loss", y_log=log)
+    rates = [(x, lr) for p in curve if (x := p.get("step")) is not None and (lr := p.get("lr")) is not None]
+    if len(rates) > 1:
+        place = Scale(0.0, max(lr for _, lr in rates) or 1.0, chart.y.start, chart.y.end)
+        chart.add(
+            "polyline", points=" ".join(f"{chart.x(x):.1f},{place(lr):.1f}" for x, lr in rates), class_="line ideal"
+        )
     for kind, line in lines.items():
         chart.line(line, f"{kind}")  # type: ignore[arg-type]
-        for point in line:
+        for point in line if len(line) <= MOST_DOTS else []:
             chart.dot(point, kind, 2.5, f"step {count(point[0])}: {number(point[1])}")  # type: ignore[arg-type]
     return chart.svg(title)
 
