@@ -83,6 +83,12 @@ def code_digest() -> str:
     return digest_of([*root.rglob("*.py"), *root.rglob("*.yaml"), *root.parent.glob("search_spaces/*.yaml")])
 
 
+def training_code() -> str:
+    """Digest of the package's code that trains: of rows that no search, decision or report has a part in."""
+    root = Path(autorecipe.__file__).parent
+    return digest_of(path for name in ("training", "networks", "data") for path in (root / name).rglob("*.py"))
+
+
 def digest_of(files: Iterable[Path]) -> str:
     """Digest of some files' names and contents."""
     digest = hashlib.sha256()
@@ -123,6 +129,25 @@ class Store:
             if line.get("key") == key and code in (None, line.get("code")):
                 return dict(line)
         return None
+
+
+def origin(lines: Sequence[dict[str, Any]], codes: Sequence[str | None]) -> dict[str, Any]:
+    """When lines of a store were measured, and by how many versions of the code.
+
+    Args:
+        lines: as `Store.newest` gives them.
+        codes: the digest of the code that made each; None where it is not known.
+    """
+    times = [line["time"] for line in lines]
+    first, last = (time.strftime("%Y-%m-%d %H:%M", time.localtime(moment)) for moment in (min(times), max(times)))
+    versions = len({code for code in codes if code is not None})
+    return {"rows": len(lines), "first": first, "last": last, "codes": versions, "of_unknown_code": codes.count(None)}
+
+
+def days(found: dict[str, Any]) -> str:
+    """The days of an `origin`, as a sentence."""
+    first, last = (found[name].split()[0] for name in ("first", "last"))
+    return f"Measured {first if first == last else f'{first} to {last}'}."
 
 
 def open_store(args: argparse.Namespace, name: str) -> Store:

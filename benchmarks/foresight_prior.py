@@ -3,6 +3,7 @@
     python benchmarks/foresight_prior.py                       measure what is not stored, fit, print the constants
     python benchmarks/foresight_prior.py --data data/          with letter as well, as benchmarks/data.py lays it out
     python benchmarks/foresight_prior.py --write               put the constants into autorecipe/search/outlook.py
+    python benchmarks/foresight_prior.py --table --data data/  stored rows -> docs/performance.md
     python benchmarks/foresight_prior.py --quick               one small data set, three lengths: to see that it works
 
 The data: scikit-learn's digits as images and as a table, 10,000 and 60,000 images of Debian's dataset-fashion-mnist,
@@ -24,7 +25,8 @@ interval.
 If fewer than 80 % are inside, the prior's standard deviations are widened (`widened`, at most twofold) until they are,
 or as far as that helps; `as_fitted` has what was inside before.
 
-Must: covered >= 0.8 at 4 and at 16 times the compute.
+Must: covered >= 0.8 at 4 and at 16 times the compute.  `not_measured` names the multiples that no two points of a
+curve are apart; while there are any, the benchmark is neither reached nor failed by them.
 """
 
 import argparse
@@ -37,14 +39,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_record
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from common import digest_of, finish, machine, open_store, options, say
+from common import HERE, Store, days, finish, machine, open_store, options, origin, say, training_code, write_between
 from data import FASHION_MNIST, read_idx
 
 import autorecipe
@@ -62,6 +64,7 @@ from autorecipe.training.evaluate import on_device, predict, score
 from autorecipe.training.hardware import find_hardware
 
 NAME = "foresight_prior"
+DOC = HERE.parent / "docs" / "performance.md"
 TARGET = Path(autorecipe.__file__).parent / "search" / "outlook.py"
 BEGIN, END = "# begin: python benchmarks/foresight_prior.py --write\n", "# end\n"
 EPOCHS = (1, 2, 4, 8, 16, 32, 64)
@@ -82,6 +85,17 @@ WIDER = (1.0, 1.25, 1.5, 2.0)
 """Factors on the prior's standard deviations: the smallest that covers enough, or most."""
 TIMES = (4, 16)
 MUST = 0.8
+CONSTANTS = {
+    "level": "level, log odds",
+    "log_rate": "log rate",
+    "logit_floor": "logit floor",
+    "correlation": "correlation of the two",
+    "noise": "noise",
+    "members": "gain of four networks",
+    "data": "of an e-fold of data",
+    "views": "of shifted copies",
+}
+"""Of a prior, as the table names them."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +176,11 @@ SOURCES = {
 # Measuring
 
 
+@cache
 def measured_by() -> str:
     """Digest of the code that the rows depend on: not of the fit, nor of the constants that this script writes."""
-    root = Path(autorecipe.__file__).parent
-    folders = [path for name in ("training", "networks", "data") for path in (root / name).rglob("*.py")]
     own = "".join(inspect.getsource(part) for part in (recipe_of, measure, _held_out)) + f"{SEEDS} {RATES} {RATE_STEPS}"
-    return hashlib.sha256((digest_of(folders) + own).encode()).hexdigest()[:12]
+    return hashlib.sha256((training_code() + own).encode()).hexdigest()[:12]
 
 
 def recipe_of(dataset: Dataset, doublings: int, steps: int) -> Recipe:
@@ -412,33 +425,103 @@ def write(text: str, target: Path = TARGET) -> None:
     target.write_text(before + BEGIN + text + END + rest.split(END, 1)[1])
 
 
+# What is told of it
+
+
+def table(curves: Sequence[Curve], facts: dict[str, dict[str, Any]]) -> str:
+    """The constants that a search has, and what leaving out data sets says of the fit, in Markdown."""
+    lines = [f"| data | {' | '.join(CONSTANTS.values())} |", "|---" * (1 + len(CONSTANTS)) + "|"]
+    for kind in facts:
+        values = asdict(PRIORS[kind])
+        lines.append(f"| {kind} | {' | '.join(_shown(values[name]) for name in CONSTANTS)} |")
+    heads = "compute | forecasts | off by, of the error | inside 80 %, as fitted | widened | inside 80 %"
+    lines += ["", f"| data | data sets | curves | {heads} |", "|---" * 9 + "|"]
+    for kind, row in facts.items():
+        mine = [curve for curve in curves if curve.kind == kind]
+        first = f"| {kind} | {', '.join(dict.fromkeys(curve.source for curve in mine))} | {len(mine)} |"
+        lines += [f"{first} {_cells(row, times)} |" for times in TIMES if f"covered_{times}" in row]
+    for times, kinds in verdict(facts)[1].items():
+        lines += ["", f"Not measured at {times} times the compute: {', '.join(kinds)}."]
+    return "\n".join(lines)
+
+
+def _shown(value: float | tuple[float, float]) -> str:
+    """A constant, with its standard deviation if it has one; a gain that no data set has is none."""
+    if value == (0.0, 0.0):
+        return "-"
+    return f"{value[0]:.2f} ± {value[1]:.2f}" if isinstance(value, tuple) else f"{value:.2f}"
+
+
+def _cells(row: dict[str, Any], times: int) -> str:
+    """What was foretold from one run to so many times its compute."""
+    off, inside, count = (row[f"{name}_{times}"] for name in ("error_share", "covered", "forecasts"))
+    fitted = row["as_fitted"][f"covered_{times}"]
+    return f"x {times} | {count} | {off:.0%} | {fitted:.0%} | x {row['widened']:g} | {inside:.0%}"
+
+
+def verdict(facts: dict[str, dict[str, Any]]) -> tuple[bool | None, dict[int, list[str]]]:
+    """Whether enough is covered, None where nothing fails but something was not measured; and what was not."""
+    missing = {times: [kind for kind, row in facts.items() if f"covered_{times}" not in row] for times in TIMES}
+    missing = {times: kinds for times, kinds in missing.items() if kinds}
+    covered = [row[f"covered_{times}"] for row in facts.values() for times in TIMES if f"covered_{times}" in row]
+    if any(share < MUST for share in covered):
+        return False, missing
+    return (True if covered and not missing else None), missing
+
+
+def line_of(
+    store: Store, key: str, measure: Callable[[], dict[str, Any]], late: bool, any_code: bool
+) -> dict[str, Any] | None:
+    """The stored line of a key, measured first if need be; None if it is not there and it is too late to measure."""
+    code = None if any_code else measured_by()
+    if late and store.newest(key, code) is None:
+        return None
+    if not any_code:
+        store.row(key, measure, code)
+    return store.newest(key, code)
+
+
+def curves_of(
+    name: str, args: argparse.Namespace, store: Store, end: float
+) -> tuple[list[Curve], list[dict[str, Any]], bool]:
+    """The curves of a data set, the stored lines that they are made of, and whether these are all."""
+    source = SOURCES[name]
+    dataset = load_dataset(source.read(args.data), ReadOptions())
+    lengths = (1, 2, 4) if args.quick else tuple(e for e in EPOCHS if e <= source.most)
+    curves, lines, whole = [], [], True
+    for doublings in source.doublings[:1] if args.quick else source.doublings:
+        jobs: list[tuple[int, float]] = [(epochs, 1.0) for epochs in lengths]
+        if doublings == 0:
+            jobs.append((lengths[-1] if args.quick else FEWER_EPOCHS, FEWER))
+        rows = []
+        for epochs, share in jobs:
+            key = f"{name} x{2**doublings} {epochs} epochs" + (f" of {share:.2f}" if share < 1 else "")
+            late = args.table or time.monotonic() > end
+            line = line_of(store, key, partial(measure, dataset, doublings, epochs, share), late, args.table)
+            if line is None:
+                whole = False
+                break
+            lines.append(line)
+            rows.append(line["row"])
+            say(f"{key}: {dataset.info.metric} {statistics.mean(rows[-1]['scores']):.4f}")
+        complete = [row for row, (_, share) in zip(rows, jobs, strict=False) if share == 1.0]
+        if len(complete) > 2:
+            fewer = rows[len(complete)] if len(rows) > len(complete) else None
+            curves.append(curve_of(source.sample_of or name, dataset, complete, fewer))
+    return curves, lines, whole
+
+
 def main(args: argparse.Namespace) -> None:
     """Measure, fit, judge, write."""
-    store = open_store(args, NAME)
-    begin, code = time.monotonic(), measured_by()
+    store, end = open_store(args, NAME), time.monotonic() + 60 * args.minutes
     quick = args.quick
     names = args.names or (["digits-table"] if quick else [n for n in SOURCES if n != "letter" or _has_letter(args)])
-    curves, whole = [], True
+    curves: list[Curve] = []
+    lines: list[dict[str, Any]] = []
+    whole = True
     for name in names:
-        source = SOURCES[name]
-        dataset = load_dataset(source.read(args.data), ReadOptions())
-        lengths = (1, 2, 4) if quick else tuple(e for e in EPOCHS if e <= source.most)
-        for doublings in source.doublings[:1] if quick else source.doublings:
-            jobs: list[tuple[int, float]] = [(epochs, 1.0) for epochs in lengths]
-            if doublings == 0:
-                jobs.append((lengths[-1] if quick else FEWER_EPOCHS, FEWER))
-            rows = []
-            for epochs, share in jobs:
-                key = f"{name} x{2**doublings} {epochs} epochs" + (f" of {share:.2f}" if share < 1 else "")
-                if store.newest(key, code) is None and time.monotonic() - begin > 60 * args.minutes:
-                    whole = False
-                    break
-                rows.append(store.row(key, partial(measure, dataset, doublings, epochs, share), code))
-                say(f"{key}: {dataset.info.metric} {statistics.mean(rows[-1]['scores']):.4f}")
-            complete = [row for row, (_, share) in zip(rows, jobs, strict=False) if share == 1.0]
-            if len(complete) > 2:
-                fewer = rows[len(complete)] if len(rows) > len(complete) else None
-                curves.append(curve_of(source.sample_of or name, dataset, complete, fewer))
+        found, stored, complete = curves_of(name, args, store, end)
+        curves, lines, whole = curves + found, lines + stored, whole and complete
     priors, facts = dict(PRIORS), {}
     for kind in dict.fromkeys(curve.kind for curve in curves):
         mine = [curve for curve in curves if curve.kind == kind]
@@ -447,17 +530,22 @@ def main(args: argparse.Namespace) -> None:
             say(f"{kind}: {pprint.pformat(facts[kind])}")
     text = constants(priors)
     print(text)
-    judgeable = whole and not quick and not args.names
     if args.write and not quick:
         write(text)
-    covered = [row.get(f"covered_{times}", 0.0) for row in facts.values() for times in TIMES]
+    rows = origin(lines, [line["code"] for line in lines]) if lines else None
+    if args.table and rows and not quick:
+        write_between(DOC, NAME, f"{table(curves, facts)}\n\n{', '.join(machine().values())}. {days(rows)}")
+    reached, missing = verdict(facts)
     finish(
         NAME,
         f"covered >= {MUST} at {' and '.join(map(str, TIMES))} times the compute",
-        bool(covered) and min(covered) >= MUST if judgeable else None,
+        reached if whole and not quick and not args.names else None,
+        not_measured=missing,
         whole=whole,
+        rows=rows,
         curves=len(curves),
         fitted={name: asdict(priors[name]) for name in facts},
+        in_outlook=text == constants(PRIORS),
         left_out=facts,
         machine=machine(),
     )
@@ -473,5 +561,8 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=Path("data"), help="where letter lies (benchmarks/data.py)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no measurement after so many")
     parser.add_argument("--write", action="store_true", help="put the constants into search/outlook.py")
+    parser.add_argument(
+        "--table", action="store_true", help=f"write the stored rows, of any code, to docs/{DOC.name}; measure nothing"
+    )
     parser.add_argument("--quick", action="store_true", help="one small data set, three lengths; nothing is written")
     main(parser.parse_args())

@@ -1,12 +1,14 @@
 """What a search leaves beside the model, however it ended: `train.py`, `report.html`, and `model.onnx` if time is left.
 
-The one place that all doors go through: search, resume and replay, from the command line and from Python.
+And while it runs the figures of each decision, for the dashboard.  The one place that all doors go through: search,
+resume and replay, from the command line and from Python.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ class _Heard:
 
 
 def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
-    """Run a search, a resume or a replay, and leave its outputs.
+    """Run a search, a resume or a replay, and leave its outputs; each decision's figures as soon as it is made.
 
     Args:
         job: runs it, with a `say` of its own.
@@ -50,6 +52,8 @@ def with_outputs(job: Callable[[Say], RunDir], say: Say) -> RunDir:
     def told(kind: str, **facts: Any) -> None:
         heard.hear(kind, facts)
         say(kind, **facts)
+        if kind == "decision" and heard.run is not None:
+            _leave_figures(heard.run, say)
 
     try:
         run = job(told)
@@ -77,10 +81,7 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
     if not (run.weights.exists() and run.recipe.exists()):
         return
 
-    def note(text: str) -> None:
-        run.event("note", text=text)
-        say("note", text=text)
-
+    note = partial(_note, run, say)
     try:
         if not load_settings(run).outputs:
             _remove_older(run, ("script", "onnx", "torch"), note)
@@ -101,6 +102,23 @@ def leave_outputs(run: RunDir, say: Say, seconds_left: float) -> None:
         if disk_reason(error) is None:
             raise
         say("note", text=f"{run.path} cannot be written: {disk_reason(error)}")
+
+
+def _leave_figures(run: RunDir, say: Say) -> None:
+    """Keep the figures of the last decision with its study, while the search goes on."""
+    from autorecipe.outputs.report.study_figures import attach_newest
+    from autorecipe.search.settings import load_settings
+
+    try:
+        if load_settings(run).outputs:
+            attach_newest(run)
+    except Exception as error:  # what cannot be drawn is no reason to end the search
+        _note(run, say, f"the figures of this decision could not be made: {type(error).__name__}: {error}")
+
+
+def _note(run: RunDir, say: Say, text: str) -> None:
+    run.event("note", text=text)
+    say("note", text=text)
 
 
 def _remove_older(run: RunDir, forms: Sequence[str], note: Callable[[str], None]) -> None:

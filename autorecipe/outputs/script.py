@@ -218,6 +218,7 @@ def _table_facts(info: DatasetInfo, preprocess: dict[str, Any], bundled: bool) -
     if any(parquet) and not all(parquet):
         reader = f"{reader} if options else pd.read_parquet(path / name)"
     return {
+        "typed_columns": not bundled and (not info.files or any(parquet)),
         "files": len(info.files) > 1,
         "parquet": parquet,
         "reader": reader,

@@ -1,8 +1,25 @@
 """The fit of the prior of foresight."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from foresight_prior import BEGIN, END, TARGET, Curve, constants, fit, judged, left_out, write
+from common import Store, training_code
+from foresight_prior import (
+    BEGIN,
+    END,
+    TARGET,
+    Curve,
+    constants,
+    fit,
+    judged,
+    left_out,
+    line_of,
+    measured_by,
+    table,
+    verdict,
+    write,
+)
 
 from autorecipe.search.foresight import CurvePrior, Point
 from autorecipe.search.outlook import PRIORS
@@ -50,6 +67,36 @@ def test_left_out_data_sets_are_covered():
 
 def test_one_data_set_cannot_be_left_out():
     assert left_out(drawn(1)) == {4: [], 16: []}
+
+
+def test_what_no_curve_spans_is_not_measured_and_not_failed():
+    assert verdict({"a": {"covered_4": 0.8, "covered_16": 0.9}}) == (True, {})
+    assert verdict({"a": {"covered_4": 0.9}, "b": {"covered_4": 0.8, "covered_16": 0.9}}) == (None, {16: ["a"]})
+    assert verdict({"a": {"covered_4": 0.7}}) == (False, {16: ["a"]})
+    assert verdict({}) == (None, {})
+    short = drawn(3, computes=tuple(2.0**k for k in range(4)))
+    assert verdict({"table of values": judged(short)[1]})[1] == {16: ["table of values"]}
+
+
+def test_the_table_has_what_the_search_has_and_what_was_measured_of_it():
+    curves = [replace(curve, kind="table of values") for curve in drawn(2)]
+    row = {"widened": 1.25, "error_share_4": 0.2, "covered_4": 0.85, "forecasts_4": 9, "as_fitted": {"covered_4": 0.7}}
+    lines = table(curves, {"table of values": row}).splitlines()
+    level = PRIORS["table of values"].level
+    assert lines[2].startswith(f"| table of values | {level[0]:.2f} ± {level[1]:.2f} |")
+    assert "| table of values | data 0, data 1 | 2 | x 4 | 9 | 20% | 70% | x 1.25 | 85% |" in lines
+    assert lines[-1] == "Not measured at 16 times the compute: table of values."
+
+
+def test_rows_of_other_code_are_for_the_table_alone(tmp_path):
+    store = Store(tmp_path / "rows.jsonl")
+    store.row("key", lambda: {"old": True}, "other code")
+    assert line_of(store, "key", dict, late=True, any_code=False) is None
+    assert line_of(store, "none", dict, late=True, any_code=True) is None
+    assert line_of(store, "key", dict, late=True, any_code=True)["row"] == {"old": True}
+    made = line_of(store, "key", lambda: {"old": False}, late=False, any_code=False)
+    assert (made["row"], made["code"]) == ({"old": False}, measured_by())
+    assert measured_by() != training_code()
 
 
 def test_constants_are_written_between_their_markers(tmp_path):

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ import pytest
 from browser import CHROMIUM, Browser, browser
 from helpers import small_digits
 
+import autorecipe
 from autorecipe.rundir import read_json, read_lines
 
 pytestmark = [
@@ -20,17 +21,18 @@ pytestmark = [
 
 
 @pytest.fixture
-def served(searched: Callable[..., SimpleNamespace]) -> Iterator[SimpleNamespace]:
+def served(tmp_path: Path) -> Iterator[SimpleNamespace]:
     """A small run with pruned trials, and the address where `autorecipe dashboard` shows it."""
-    found = searched("digits-1", data=small_digits(), budget="12epochs", max_width=16, max_depth=1)
-    command = [sys.executable, "-c", "from autorecipe.cli.main import main; main()", "dashboard", str(found.path)]
+    settings = {"out": tmp_path / "digits-1", "max_width": 16, "max_depth": 1, "threads": 1, "baselines": False}
+    run = autorecipe.search(small_digits(), "12epochs", **settings).run
+    command = [sys.executable, "-c", "from autorecipe.cli.main import main; main()", "dashboard", str(run.path)]
     with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             address = re.search(r"http://127\.0\.0\.1:\d+/dashboard", line)
             assert address, line
-            yield SimpleNamespace(run=found.run, address=address[0])
+            yield SimpleNamespace(run=run, address=address[0])
         finally:
             process.kill()
 
@@ -60,6 +62,9 @@ def test_a_run_in_the_dashboard(served: SimpleNamespace, page: Browser) -> None:
     points = "[...document.querySelectorAll('.scatterlayer .trace')].filter(t => t.querySelector('path.point')).length"
     page.wait(lambda: page.js(points) >= len(own), "a curve for each trial")
     assert page.js("[...document.querySelectorAll('.ytitle')].some(title => title.textContent == 'accuracy')")
+    page.wait_for("Study Artifacts", "fresh-seeds.svg", "training-curve.svg")
+    drawn = "[...document.querySelectorAll('img[src*=artifacts]')].filter(image => image.naturalWidth > 0).length"
+    page.wait(lambda: page.js(drawn) >= 2, "the figures of the study")
 
     page.open(f"{study}/note")
     page.wait_for(decision["question"], f"Verdict: {decision['verdict']}", f"Why: {decision['reason']}")

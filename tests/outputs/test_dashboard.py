@@ -77,11 +77,11 @@ def test_it_follows_a_running_search_and_only_reads(run: RunDir, tmp_path: Path)
     os.truncate(run.journal, len(before) - len(b'{"op_code":'))
     file_to_keep = tmp_path / "curve.json"
     file_to_keep.write_text("[1, 2]")
-    artifact = attach(handle, 2, run, file_to_keep)
+    artifact, figure = (attach(handle, number, run, file_to_keep) for number in (2, None))
     tell(handle, 2, "complete", 0.95)
     trials = json.loads(call(app, "/api/studies/0")[1])["trials"]
     assert [trial["state"] for trial in trials] == ["Complete"] * 3
-    assert call(app, f"/artifacts/0/2/{artifact}") == ("200 OK", b"[1, 2]")
+    assert call(app, f"/artifacts/0/2/{artifact}") == call(app, f"/artifacts/0/{figure}") == ("200 OK", b"[1, 2]")
 
 
 def test_sqlite(run: RunDir, tmp_path: Path) -> None:
