@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_record
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,14 @@ from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision, TrainResult, in_words
 from autorecipe.search import decide, studies
 from autorecipe.search.evidence import Measured, measure_evidence
+from autorecipe.search.expectation import Expected, Finish, Seen, expect, growth_between, known_points
+from autorecipe.search.foresight import Point
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import (
-    expected_final,
-    fading,
-    foresee,
-    members_of_finish,
-    prior_gain,
-    regularized_otherwise,
-)
+from autorecipe.search.planner import ONE_IN_THREE, SHORTEST_RACED, as_log_ratio
 from autorecipe.search.points import Question, incumbent_at_share
-from autorecipe.search.space import few_valued
 from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
-from autorecipe.search.workbench import Workbench, epochs_of, measure_shape, params_of
-from autorecipe.training.cohort_size import alone_to_group
+from autorecipe.search.workbench import Workbench, epochs_of, measure_shape
 
 SEARCH_NOISE = 0.05
 """Standard error of a log ratio of search scores on many examples: one seed each, and the winner was picked by them."""
@@ -76,7 +70,8 @@ def answer_question(
     """
     incumbent = incumbent_at_share(bench, question)
     digest = bench.run.save_recipe(incumbent)
-    winner = _most_promising(bench, question, tried, incumbent)
+    known = known_points(bench, incumbent)
+    winner = _most_promising(bench, question, tried, incumbent, known)
     common: dict[str, Any] = {
         "stage": question.stage,
         "question": question.text,
@@ -101,20 +96,20 @@ def answer_question(
     candidate, search_score = tried.recipes[winner], tried.values[winner][0]
     measured = measure_evidence(bench, question, candidate, incumbent, earlier)
     metric = bench.dataset.info.metric
-    level = _search_level(bench, incumbent, search_score)
-    error = measured.error if measured else decide.error_of(metric, level)
-    prior = _prior(bench, question, incumbent, candidate)
-    fade = _fade(bench, question, incumbent, candidate)
+    level = recorded_score(bench, incumbent)
+    error = measured.error if measured else decide.error_of(metric, search_score if level is None else level)
     if measured is not None:
-        expected = expected_final(measured.judged, error, prior, fade)
+        seen = [in_fresh_seeds(incumbent, candidate, measured)]
     else:
-        val = len(bench.dataset.splits.val)
-        gain = decide.relative_gain(metric, level, search_score, val)
-        noise = _search_noise(bench, min(decide.error_of(metric, score, val) for score in (level, search_score)))
-        expected = foresee(gain, noise, prior, fade)
-    word, adopted = decide.verdict(measured.judged if measured else None, expected, error)
+        seen = [] if level is None else [_in_search(bench, incumbent, candidate, level, search_score)]
+    expected = _expected(bench, question, incumbent, candidate, seen, known)
+    doubt = _worth_a_race(bench, question, incumbent, candidate, expected)
+    promise = max(1e-9, expected.gain) if doubt else expected.gain
+    word, adopted = decide.verdict(measured.judged if measured else None, promise, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
-    reason = f"expected relative gain at the end of the finish {expected:+.1%} (the prior alone: {prior:+.1%})"
+    reason = in_percent(expected)
+    if doubt and expected.gain <= 0:
+        reason += "; the race before the final training can still take it back"
     if measured is None:
         reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
     decision = Decision(
@@ -172,20 +167,23 @@ def _note(bench: Workbench, question: Question, study: studies.OpenStudy, decisi
 # What is expected of a candidate
 
 
-def _most_promising(bench: Workbench, question: Question, tried: Tried, incumbent: Recipe) -> int | None:
+def _most_promising(
+    bench: Workbench, question: Question, tried: Tried, incumbent: Recipe, known: Sequence[Point]
+) -> int | None:
     """The rival with the best expected score at the end of the finish; between equals the lower loss."""
     rivals = _rivals(question, tried, incumbent)
     if not rivals:
         return None
-    metric = bench.dataset.info.metric
     level = recorded_score(bench, incumbent)
     level = level if level is not None else float(np.median([score for score, _ in rivals.values()]))
 
     def promise(number: int) -> tuple[float, float]:
         score, loss = rivals[number]
-        measured = decide.relative_gain(metric, level, score, len(bench.dataset.splits.val))
-        prior = _prior(bench, question, incumbent, tried.recipes[number])
-        return foresee(measured, 0.0, prior, _fade(bench, question, incumbent, tried.recipes[number])), -loss
+        candidate = tried.recipes[number]
+        seen = _in_search(bench, incumbent, candidate, level, score)
+        if growth_between(bench.dataset.info, incumbent, candidate) is None:
+            seen = replace_record(seen, standard_error=0.0)  # the noise of all is the same, and so would be its share
+        return _expected(bench, question, incumbent, candidate, [seen], known).gain, -loss
 
     return max(rivals, key=promise)
 
@@ -200,66 +198,58 @@ def _rivals(question: Question, tried: Tried, incumbent: Recipe) -> Mapping[int,
     }
 
 
-def _search_level(bench: Workbench, incumbent: Recipe, otherwise: float) -> float:
-    """The incumbent's search score, or `otherwise` if it has none."""
-    level = recorded_score(bench, incumbent)
-    return otherwise if level is None else level
-
-
 def _search_noise(bench: Workbench, error: float) -> float:
     """Standard error of a log ratio of two search scores: on few examples, or few errors, chance decides more."""
     regression = bench.dataset.info.task == "regression"
     return math.hypot(SEARCH_NOISE, decide.log_error_spread(error, len(bench.dataset.splits.val), regression))
 
 
-def _prior(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
-    """Expected relative gain of the candidate at the end of the finish, without any measurement."""
-    epochs = epochs_of(bench, candidate) * _longer(question)
-    return expected_by_prior(bench, incumbent, candidate, epochs, question.share)
+def _in_search(bench: Workbench, incumbent: Recipe, candidate: Recipe, level: float, score: float) -> Seen:
+    """Search scores of the two as a comparison."""
+    metric, val = bench.dataset.info.metric, len(bench.dataset.splits.val)
+    noise = _search_noise(bench, min(decide.error_of(metric, value, val) for value in (level, score)))
+    return Seen(incumbent, candidate, decide.relative_gain(metric, level, score, val), noise, level, val)
 
 
-def expected_by_prior(bench: Workbench, incumbent: Recipe, candidate: Recipe, epochs: float, share: float) -> float:
-    """Expected relative gain of a candidate after so many epochs, without any measurement.
-
-    Args:
-        bench: the workbench.
-        incumbent: the recipe it would replace.
-        candidate: the recipe.
-        epochs: that it would be trained for.
-        share: one trial's compute.
-    """
-    rows = len(bench.dataset.splits.train)
-    few = incumbent.network.embedding != candidate.network.embedding and few_valued(bench.dataset)
-    slower = _slower(bench, share, candidate, epochs)
-    return prior_gain(incumbent, candidate, epochs, params_of(bench, candidate.network), rows, few, slower)
+def in_fresh_seeds(incumbent: Recipe, candidate: Recipe, measured: Measured) -> Seen:
+    """Fresh seeds of the two as a comparison."""
+    gain, spread = as_log_ratio(measured.judged, measured.error)
+    scores = measured.scores["incumbent"]
+    return Seen(incumbent, candidate, gain, spread, float(np.mean(scores)), measured.num_examples, len(scores))
 
 
-def _slower(bench: Workbench, share: float, recipe: Recipe, epochs: float) -> float:
-    """How many times as long a step takes with the networks that the final training would train at once."""
-    shape = measure_shape(bench, recipe, share)
-    if shape.members == 1 or not bench.budget.timed:
-        return 1.0
-    return alone_to_group(members_of_finish(shape.further_member, epochs), shape.further_member)
+def _expected(
+    bench: Workbench,
+    question: Question,
+    incumbent: Recipe,
+    candidate: Recipe,
+    seen: Sequence[Seen],
+    known: Sequence[Point],
+) -> Expected:
+    """What is expected of the candidate at the end of the finish."""
+    longer = question.finish / max(question.share, 1e-9)
+    finish = Finish(*(longer * epochs_of(bench, recipe) for recipe in (incumbent, candidate)))
+    return expect(bench, incumbent, candidate, seen, finish, question.share, known)
 
 
-def _fade(bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe) -> float:
-    """What is left of a measured difference between two recipes at the end of the finish."""
-    epochs = epochs_of(bench, candidate)
-    return left_of_difference(incumbent, candidate, epochs, epochs * _longer(question))
-
-
-def left_of_difference(incumbent: Recipe, candidate: Recipe, measured: float, epochs: float) -> float:
-    """What is left after so many epochs of a difference that was measured after `measured` ones."""
-    other = candidate.network == incumbent.network and regularized_otherwise(candidate, incumbent)
-    return fading(candidate.data.modality, measured, epochs, regularization=other)
-
-
-def _longer(question: Question) -> float:
-    """The finish's compute over a trial's."""
-    return question.finish / max(question.share, 1e-9)
+def _worth_a_race(
+    bench: Workbench, question: Question, incumbent: Recipe, candidate: Recipe, expected: Expected
+) -> bool:
+    """Whether a larger network may well be the better one, and there will be a race to find out."""
+    raced = not bench.budget.timed or question.finish >= SHORTEST_RACED
+    growth = growth_between(bench.dataset.info, incumbent, candidate) is not None
+    return raced and growth and expected.gain + ONE_IN_THREE * expected.spread > 0
 
 
 # In words
+
+
+def in_percent(expected: Expected, when: str = "") -> str:
+    """What is expected of a candidate, for a decision's reason."""
+    return (
+        f"expected relative gain at the end of the finish {expected.gain:+.1%} ± {expected.spread:.1%}{when} "
+        f"(the prior alone: {expected.prior:+.1%})"
+    )
 
 
 def sentence(decision: Decision, bench: Workbench) -> str:

@@ -10,15 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import special
 
 from autorecipe.recipe import Recipe, difference, from_dict, told_apart
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
-from autorecipe.search.answer import expected_by_prior, left_of_difference
-from autorecipe.search.decide import Estimate
-from autorecipe.search.evidence import Measured, judge
+from autorecipe.search.answer import in_fresh_seeds, in_percent
+from autorecipe.search.evidence import judge
+from autorecipe.search.expectation import Finish, Seen, expect, known_points
 from autorecipe.search.ledger import Progress, evidence_of
 from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
@@ -28,8 +29,7 @@ LONGER, LEAST = 4, 2
 """Times a trial's steps; with time for less than `LEAST` they do not race."""
 SHARE = 0.15
 """Of the finish's time or epochs, for both runs, at most."""
-SHORTEST = 30.0
-"""Seconds: a shorter finish is not raced for."""
+SHORTEST = planner.SHORTEST_RACED
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _race(
         reason = "a run did not complete: the incumbent stays"
         found = Raced(chosen.digest, other.digest, chosen.digest, seed, {}, {}, seconds, 0.0, 0.5, reason)
     else:
-        found = _judged(bench, progress, decision, pair, recipes, runs, seconds, shapes[0])
+        found = _judged(bench, progress, decision, pair, recipes, runs, seconds, shapes)
     write_json(bench.run.race, found)
     names = told_apart(chosen, other)
     bench.say(
@@ -174,7 +174,7 @@ def _judged(
     recipes: Sequence[Recipe],
     runs: Sequence[SeedRun],
     seconds: float,
-    shape: Shape,
+    shapes: Sequence[Shape],
 ) -> Raced:
     """What the race says of the two, with what was known before.
 
@@ -186,7 +186,7 @@ def _judged(
         recipes: both as they were trained.
         runs: of both.
         seconds: that the race took.
-        shape: facts of the chosen one's shape.
+        shapes: facts of both networks' shapes.
     """
     chosen, other = pair
     info, targets = bench.dataset.info, bench.dataset.targets.numpy()
@@ -194,60 +194,31 @@ def _judged(
     measured = judge([(runs[1], runs[0])], targets, info, trained_on, progress.evidence, splits=bench.dataset.splits)
     before = [e for e in evidence_of(decision, info.metric) if e.measure == measured.judged_by]
     others = [e for e in progress.evidence if e not in before]
-    trial, raced_for = epochs_of(bench, chosen), epochs_of(bench, recipes[0])
-    final = epochs_of(bench, of_length(chosen, steps_for(bench, chosen, shape, units_left(bench))))
-    expected, spread = after_race(
-        decide.estimate(before[0], others) if before else None,
-        before[0].error if before else measured.error,
-        measured,
-        expected_by_prior(bench, other, chosen, final, float(bench.state.plan["trial"])),
-        left_of_difference(other, chosen, trial, raced_for),
-        left_of_difference(other, chosen, raced_for, final),
-    )
-    p_better = float(special.ndtr(expected / spread))
+    seen = [in_fresh_seeds(recipes[1], recipes[0], measured)]
+    if before:
+        gain, spread = planner.as_log_ratio(decide.estimate(before[0], others), before[0].error)
+        level = float(np.mean(decision.scores["incumbent"]))
+        seen.insert(0, Seen(other, chosen, gain, spread, level, decision.num_examples, decision.num_seeds))
+    ends = [steps_for(bench, recipe, shape, units_left(bench)) for recipe, shape in zip(pair, shapes, strict=True)]
+    finish = Finish(*(epochs_of(bench, of_length(pair[k], ends[k])) for k in (1, 0)))
+    expected = expect(bench, other, chosen, seen, finish, float(bench.state.plan["trial"]), known_points(bench, other))
+    p_better = float(special.ndtr(expected.gain / expected.spread))
     reason = (
-        f"expected relative gain at the end of the finish {expected:+.1%} after the race, "
+        f"{in_percent(expected, ' after the race')}, "
         f"{measured.judged.effect:+.4g} in {measured.judged_by} in the race itself"
     )
     return Raced(
         chosen.digest,
         other.digest,
-        chosen.digest if expected > 0 else other.digest,
+        chosen.digest if expected.gain > 0 else other.digest,
         decision.num_seeds,
         {old.digest: new.training.steps for old, new in zip(pair, recipes, strict=True)},
         {old.digest: run.score for old, run in zip(pair, runs, strict=True)},
         seconds,
-        expected,
+        expected.gain,
         p_better,
         reason,
     )
-
-
-def after_race(
-    trials: Estimate | None, error: float, measured: Measured, prior: float, to_race: float, to_finish: float
-) -> tuple[float, float]:
-    """Expected relative gain at the end of the finish, and its standard deviation.
-
-    What trials and prior say of the race is one normal, what the race says is the other; their product is carried on
-    to the finish, as `planner.foresee` does it.
-
-    Args:
-        trials: of the effect at a trial's length; None: not measured.
-        error: the error that it is an effect on.
-        measured: the effect in the race.
-        prior: expected relative gain without any measurement.
-        to_race: what is left in the race of a difference measured in trials, from `planner.fading`.
-        to_finish: what is left in the finish of one measured in the race.
-    """
-    mean, spread = prior, planner.NOISE
-    if trials is not None:
-        mean = planner.expected_final(trials, error, prior, to_race)
-        spread = math.hypot(to_race * planner.as_log_ratio(trials, error)[1], (1 - to_race) * planner.NOISE)
-    judged = measured.judged
-    seen, noise = planner.as_log_ratio(judged, measured.error)
-    share = spread**2 / (spread**2 + noise**2)
-    mean, spread = mean + share * (seen - mean), math.sqrt(share) * noise
-    return to_finish * mean + (1 - to_finish) * prior, math.hypot(to_finish * spread, (1 - to_finish) * planner.NOISE)
 
 
 def _alike(one: Recipe, other: Recipe) -> bool:

@@ -10,8 +10,18 @@ is small, and are seen to fall as a power from the beginning on.  So the curve i
 where `level` is that at C = 1 and `floor` the share of it that no compute takes away.  The prior is normal in level,
 log rate and logit floor.  Rate and floor are summed over on a grid, the level is exact: so the posterior has no
 chance in it and takes some milliseconds.  Compute is counted in examples seen, in units of `UNIT`.
+
+A larger network that has seen as many examples has less error, in log odds by
+
+    gain(C) = lasting + early steepness(C)
+
+where `steepness` is by how much the smaller one's log odds still fall with each e-fold of compute: `early` is then the
+log of how many times as many examples the smaller one would have to see, and `lasting` is what remains when both have
+seen all they want.  At equal time the larger network sees fewer examples, and so loses what the smaller one's curve
+falls in between.  This is most in short trials, which is why they favour small networks.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +43,23 @@ Normal = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class GrowthPrior:
+    """How much less error larger networks have had on other data sets, for each doubling or block."""
+
+    lasting: Normal
+    """In log odds, where nothing falls any more."""
+    early: Normal
+    """In log odds, for each of steepness."""
+    correlation: float
+    """Of the two over data sets, not negative."""
+    noise: float
+    """Standard deviation of a gain around that, at one compute: what the form leaves."""
+
+
+NO_GROWTH = GrowthPrior((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class CurvePrior:
     """How the error has fallen with compute on other data sets."""
 
@@ -50,6 +77,10 @@ class CurvePrior:
     """Gain in log odds for each e-fold of training examples, at the same compute."""
     views: Normal = (0.0, 0.0)
     """Gain in log odds of the average over shifted or mirrored images."""
+    wider: GrowthPrior = NO_GROWTH
+    """Of a network twice as wide."""
+    deeper: GrowthPrior = NO_GROWTH
+    """Of one more block."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,20 @@ class Point:
     """Standard deviation of `log_odds` that comes from the choice of examples, or from having won."""
     runs: int = 1
     """Seeds that it is the mean of."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a grown network was measured to be ahead of the one that it has grown from."""
+
+    old: float
+    """Compute of the smaller network."""
+    new: float
+    """Compute of the larger one: at equal time less."""
+    gain: float
+    """In log odds."""
+    spread: float
+    """Standard error of `gain`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +139,12 @@ class Posterior:
         """Log odds at a compute over those at one unit, in each cell [N]."""
         rate, floor = self._curves
         return np.asarray(np.logaddexp(np.log(floor), np.log1p(-floor) - rate * np.log(compute)))
+
+    def steepness(self, compute: float) -> np.ndarray:
+        """By how much the log odds fall with an e-fold of compute, in each cell [N]."""
+        rate, floor = self._curves
+        falling = (1 - floor) * compute**-rate
+        return np.asarray(rate * falling / (floor + falling))
 
     def forecast(self, compute: float, gain: float = 0.0, spread: float = 0.0) -> Forecast:
         """The error of one more run.
@@ -156,6 +207,66 @@ def learn(prior: CurvePrior, points: Sequence[Point]) -> Posterior:
     log_weights = -0.5 * (first**2 + second**2 + squares - weighted**2 / precision)
     weights = np.exp(log_weights - log_weights.max())
     return Posterior(weights / weights.sum(), log_rate, logit_floor, levels, 1 / precision, prior.noise)
+
+
+def grown(prior: CurvePrior, doublings: float, blocks: int) -> GrowthPrior:
+    """The prior of a network that has grown by so much: what one data set gives twice, it gives twice as much.
+
+    Args:
+        prior: of the kind of data.
+        doublings: of the width; negative for a narrower network.
+        blocks: more, or fewer if negative.
+    """
+    parts = ((doublings, prior.wider), (blocks, prior.deeper))
+
+    def both(name: str) -> Normal:
+        found = [(times, getattr(part, name)) for times, part in parts]
+        return sum(times * x[0] for times, x in found), math.hypot(*(times * x[1] for times, x in found))
+
+    lasting, early = both("lasting"), both("early")
+    shared = sum(times**2 * part.correlation * part.lasting[1] * part.early[1] for times, part in parts)
+    correlation = shared / (lasting[1] * early[1]) if shared else 0.0
+    return GrowthPrior(lasting, early, correlation, math.hypot(*(times * part.noise for times, part in parts)))
+
+
+def lead_to_come(
+    curve: Posterior, growth: GrowthPrior, leads: Sequence[Lead], old: float, new: float
+) -> tuple[float, float]:
+    """What a grown network will be ahead of the one it has grown from: mean and standard deviation in log odds.
+
+    In each cell the curve of the smaller network is known, and what the larger one gains is normal.  What the leads say
+    of that curve is left out: so a larger lead is never taken for a steeper curve, and less to come.
+
+    Args:
+        curve: of the smaller network.
+        growth: from `grown`.
+        leads: as they were measured, none or more.
+        old: compute that the smaller network will have.
+        new: compute that the larger one will have.
+    """
+    (lasting, lasting_sd), (early, early_sd) = growth.lasting, growth.early
+
+    def expected(before: float, after: float) -> np.ndarray:
+        return np.asarray(curve.decline(before) - curve.decline(after) + lasting + early * curve.steepness(after))
+
+    def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Covariance of the gains at two steepnesses."""
+        mixed = growth.correlation * lasting_sd * early_sd * (one + other)
+        return np.asarray(lasting_sd**2 + mixed + early_sd**2 * one * other)
+
+    at_end = curve.steepness(new)
+    means, variances = expected(old, new), shared(at_end, at_end) + growth.noise**2
+    if leads:
+        rest = np.stack([lead.gain - expected(lead.old, lead.new) for lead in leads], -1)  # [N, M]
+        steep = np.stack([curve.steepness(lead.new) for lead in leads], -1)
+        own = np.diag([lead.spread**2 + growth.noise**2 for lead in leads])
+        across = shared(at_end[:, None], steep)  # [N, M]
+        both = shared(steep[:, :, None], steep[:, None, :]) + own  # [N, M, M]
+        solved = np.linalg.solve(both, np.stack([rest, across], -1))  # [N, M, 2]
+        means = means + (across * solved[:, :, 0]).sum(1)
+        variances = variances - (across * solved[:, :, 1]).sum(1)
+    mean = float(curve.weights @ means)
+    return mean, float(np.sqrt(max(0.0, curve.weights @ (variances + means**2) - mean**2)))
 
 
 def gain_of_members(prior: CurvePrior, members: int) -> Normal:

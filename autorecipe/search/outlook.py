@@ -11,26 +11,21 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import special
 
-from autorecipe.data.metrics import METRICS, is_share
-from autorecipe.errors import InputError
+from autorecipe.data.metrics import METRICS
 from autorecipe.recipe import FinishSection, Recipe, ScheduleSection, TrainingSection, replace
-from autorecipe.results import DatasetInfo
 from autorecipe.rundir import write_json
-from autorecipe.search.decide import error_of, log_error_spread
+from autorecipe.search.curves import WON, error_on, point_of, prior_of, spread_of_odds
 from autorecipe.search.final_race import raced
 from autorecipe.search.foresight import (
     LEVEL,
     UNIT,
-    CurvePrior,
     Point,
     Posterior,
     error_from,
     gain_of_data,
     gain_of_members,
     learn,
-    log_odds,
 )
 from autorecipe.search.ledger import load_decisions
 from autorecipe.search.length import of_length, runs_of_lengths
@@ -38,49 +33,7 @@ from autorecipe.search.polish import test_time_augmentations
 from autorecipe.search.summary import keeps_confirm
 from autorecipe.search.tried import recorded_score
 from autorecipe.search.workbench import Workbench
-from autorecipe.training.evaluate import score
 
-# begin: python benchmarks/foresight_prior.py --write
-PRIORS = {
-    "image": CurvePrior(
-        level=(-1.845, 1.215),
-        log_rate=(-0.075, 0.531),
-        logit_floor=(-1.494, 1.205),
-        correlation=0.458,
-        noise=0.147,
-        members=(0.161, 0.137),
-        data=(-0.008, 0.18),
-        views=(0.206, 0.21),
-    ),
-    "table of classes": CurvePrior(
-        level=(-0.557, 1.729),
-        log_rate=(-0.775, 0.667),
-        logit_floor=(-0.942, 1.156),
-        correlation=-0.349,
-        noise=0.077,
-        members=(0.121, 0.104),
-        data=(0.171, 0.168),
-        views=(0.0, 0.0),
-    ),
-    "table of values": CurvePrior(
-        level=(-0.783, 1.0),
-        log_rate=(-0.669, 0.566),
-        logit_floor=(-0.353, 0.971),
-        correlation=0.235,
-        noise=0.041,
-        members=(0.022, 0.016),
-        data=(0.057, 0.053),
-        views=(0.0, 0.0),
-    ),
-}
-# end
-"""By kind of data, with the spread over the data sets that `benchmarks/foresight_prior.py` trains on."""
-WON = 0.05
-"""Of the log odds of a search score: its trial won there."""
-SETTLED_STEPS = 100
-"""Runs of fewer steps have hardly begun, and the curve's form does not hold for them; ..."""
-HARDLY_BEGUN = 0.5
-"""... they may be off it by so much in log odds for each e-fold that they are shorter."""
 LONG = 3600.0
 """Seconds of a budget from which on the score at others is foretold."""
 LIKE_EARLIER = "later examples are like earlier ones"
@@ -105,7 +58,7 @@ def tell_foresight(bench: Workbench, incumbent: Recipe, final: Recipe, affordabl
         What was written; None where nothing was measured, or nobody knows the metric's best value.
     """
     metric = bench.dataset.info.metric
-    constant = _constant(bench) if METRICS[metric].best is not None else None
+    constant = bench.error_of_constant
     rows = [row for row in measured_rows(bench, incumbent) if math.isfinite(row["score"])]
     if constant is None or not rows:
         forget_foresight(bench)
@@ -228,78 +181,7 @@ def _basis(rows: Sequence[Row]) -> str:
     return ", ".join(told) + ", and the curves of other data sets"
 
 
-# From scores to the curve and back
-
-
-def error_of_constant(info: DatasetInfo, targets: np.ndarray) -> float | None:
-    """Error of the best constant prediction: the frequencies of classes or labels, or the mean.
-
-    None where the metric says nothing of a constant, as a user's correlation does, or calls it perfect.
-
-    Args:
-        info: task and metric.
-        targets: as `score` takes them, of the training examples.
-    """
-    if info.task == "regression":
-        constant = np.array([targets.mean()])
-    elif info.task == "multilabel":
-        constant = special.logit(np.clip(targets.mean(0), 1e-4, 1 - 1e-4))
-    else:
-        constant = np.log(np.maximum(np.bincount(targets, minlength=info.num_outputs), 0.5))
-    try:
-        value = score(info.metric, targets, np.tile(constant, (len(targets), 1)), info)
-    except InputError:
-        return None
-    return error_of(info.metric, value) if math.isfinite(value) and value != METRICS[info.metric].best else None
-
-
-def prior_of(info: DatasetInfo) -> CurvePrior:
-    """The prior for a kind of data: images, tables with classes, tables with values."""
-    return PRIORS[kind_of(info)]
-
-
-def kind_of(info: DatasetInfo) -> str:
-    """A key of `PRIORS`."""
-    if info.modality == "image":
-        return "image"
-    return "table of values" if info.task == "regression" else "table of classes"
-
-
-def point_of(
-    info: DatasetInfo, constant: float, value: float, scored: int, seen: float, steps: int, runs: int = 1
-) -> Point:
-    """A score as a point of the curve.
-
-    Its spread leaves out the choice of examples: runs that are scored on the same ones are too high or too low
-    together, which says nothing of the curve between them.
-
-    Args:
-        info: task and metric.
-        constant: from `error_of_constant`.
-        value: the score.
-        scored: examples that it was measured on.  Of a share half an example more is wrong, the posterior mean of
-            Jeffreys' prior: none wrong of a hundred is no error of zero.
-        seen: examples that were trained on, repetitions counted.
-        steps: that it was trained for.
-        runs: seeds that it is the mean of.
-    """
-    early = HARDLY_BEGUN * max(0.0, math.log(SETTLED_STEPS / max(1, steps)))
-    return Point(seen / UNIT, log_odds(_error(info, value, scored), constant), early, runs)
-
-
-def _error(info: DatasetInfo, value: float, scored: int) -> float:
-    error = error_of(info.metric, value)
-    return (error * scored + 0.5) / (scored + 1) if is_share(info.metric) else error
-
-
-def _spread(info: DatasetInfo, constant: float, error: float, scored: int) -> float:
-    """Standard deviation of the log odds that comes from the choice of examples."""
-    of_log = log_error_spread(error, scored, info.task == "regression")
-    return of_log * constant / max(constant - error, 0.02 * constant)
-
-
-def _constant(bench: Workbench) -> float | None:
-    return error_of_constant(bench.dataset.info, bench.dataset.targets.numpy()[bench.dataset.splits.train])
+# From points to what is foretold
 
 
 def _point(bench: Workbench, row: Row, constant: float, final: Recipe) -> Point:
@@ -333,10 +215,12 @@ def _foretell(
     if keeps_confirm(bench, final) and test_time_augmentations(final):
         gains.append(prior.views)
     more_data = gain_of_data(prior, rows[0]["trained_on"], _trained_on(bench, final))[1]  # its mean is in the points
-    measured = min(_spread(info, constant, _error(info, row["score"], row["scored"]), row["scored"]) for row in rows)
+    measured = min(
+        spread_of_odds(info, constant, error_on(info, row["score"], row["scored"]), row["scored"]) for row in rows
+    )
     total = sum(mean for mean, _ in gains)
     likely = error_from(posterior.forecast(seen / UNIT, total).median, constant)
-    of_test = _spread(info, constant, likely, len(bench.dataset.splits.test))
+    of_test = spread_of_odds(info, constant, likely, len(bench.dataset.splits.test))
     found = posterior.forecast(seen / UNIT, total, math.hypot(measured, of_test, more_data, *(sd for _, sd in gains)))
     best, sign = METRICS[info.metric].best, -1.0 if METRICS[info.metric].higher else 1.0
     assert best is not None

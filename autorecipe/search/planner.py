@@ -1,4 +1,4 @@
-"""The budget's plan, and foresight in its simple form: what a short trial says about the finish."""
+"""The budget's plan, and what a short trial of other settings says about the finish."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -78,9 +78,7 @@ def plan_facts(plan: Plan) -> dict[str, float | str | int]:
 
 
 DECAY = 0.75
-"""How fast a difference between recipes fades with compute: differences in err = a + b C^-c fade as C^-c.
-On Fashion-MNIST 32 channels are 0.2 worse than 16 (log ratio of errors) after 8 s and 0.04 better after 280 s:
-with 0.5 the short trials would still outweigh the prior, and no network would grow."""
+"""How fast a difference between settings fades with compute: differences in err = a + b C^-c fade as C^-c."""
 HORIZON = 0.2
 """The best learning rate falls as steps^-0.2.  Bjorck et al. 2024, "Scaling Optimal LR Across Token Horizons", find
 0.32 for language models; on Fashion-MNIST the rates that win trials of 8 s are 0.009 to 0.026, and in 280 s 0.009
@@ -89,6 +87,11 @@ REGULARIZATION_DECAY = 1.0
 """The same for a difference in regularization, which turns into its opposite rather than fades."""
 NOISE = 0.1
 """Relative effects in trials have about this standard deviation; noisier measurements are shrunk, ..."""
+SHORTEST_RACED = 30.0
+"""Seconds: for a shorter finish the two best recipes do not race."""
+ONE_IN_THREE = 0.43
+"""Standard deviations below nothing at which a gain is still as likely as one in three.  A larger network that promises so
+much is carried on where there will be a race: that can take it back, and nothing brings back what was refused."""
 SURE = 3.0
 """... by no more than one of so many standard errors is: a limited translation (Efron and Morris 1971)."""
 
@@ -97,12 +100,6 @@ SURE = 3.0
 class Prior:
     """What other data sets say of the finish: relative gains in error, positive is better."""
 
-    width: float
-    """Gain of a network twice as wide, once it has epochs enough."""
-    depth: float
-    """Gain of one more block, once it has epochs enough."""
-    enough: float
-    """Epochs at which more capacity neither gains nor loses."""
     regularization: float
     """Loss at one unit of regularization off its optimum, which grows as ln(epochs / easy)."""
     easy: float
@@ -111,10 +108,12 @@ class Prior:
     most: float
     """Largest optimum, in units."""
     settled: float
-    """Epochs after which two networks hardly change places: a longer trial counts as much as the finish.
-    Never for images: trials of digits have many epochs and too few steps, and 16 channels would not grow."""
+    """Epochs after which two recipes hardly change places: a longer trial counts as much as the finish.
+    Never for images: trials of digits have many epochs and too few steps."""
     embedding: float = 0.0
     """Gain of embedded numbers over plain ones, once they have epochs enough."""
+    enough: float = 1.0
+    """Epochs at which they neither gain nor lose."""
     few_valued: float = 0.0
     """The same for classes where no number takes more than `space.FEW_VALUES` values: an embedding then knows each
     value by itself, and forgets that 7 lies between 6 and 8 (`docs/log.md`)."""
@@ -128,9 +127,6 @@ class Prior:
 
 PRIORS = {
     "image": Prior(
-        width=0.04,
-        depth=0.015,
-        enough=6.0,
         regularization=0.010,
         easy=10.0,
         most=3.0,
@@ -140,14 +136,12 @@ PRIORS = {
         most_shift=0.15,
     ),
     "table": Prior(
-        width=0.03,
-        depth=0.010,
-        enough=30.0,
         regularization=0.008,
         easy=20.0,
         most=2.5,
         settled=60.0,
         embedding=0.03,
+        enough=30.0,
         few_valued=-0.05,
     ),
 }
@@ -183,7 +177,7 @@ def shift_gain(prior: Prior, shift: float, epochs: float) -> float:
 
 
 PARAMS_PER_EXAMPLE = 100.0
-"""Parameters for each training example up to which more capacity has helped (with early stopping by the clock)."""
+"""Parameters for each training example up to which embeddings have helped (with early stopping by the clock)."""
 
 
 PERIODIC = 0.01
@@ -203,11 +197,11 @@ def prior_gain(
     few_valued: bool = False,
     slower: float = 1.0,
 ) -> float:
-    """Expected relative gain of a candidate at the end of the finish, without any measurement.
+    """Expected relative gain of other settings at the end of the finish, without any measurement.
 
     Args:
         incumbent: the recipe it would replace.
-        candidate: the recipe.
+        candidate: the recipe, of a network as wide and as deep.
         finish_epochs: epochs that the candidate will get in the finish.
         params: parameters of the candidate; 0: so few that they do not matter.
         rows: training examples.
@@ -219,8 +213,6 @@ def prior_gain(
     epochs = max(finish_epochs, 1e-3)
     room = math.log(PARAMS_PER_EXAMPLE / max(params / max(1, rows), 1e-3))
     capacity = max(-1.0, min(1.0, math.log(epochs / prior.enough), room))
-    doublings = math.log2(candidate.network.width / incumbent.network.width) if incumbent.network.width else 0.0
-    blocks = len(candidate.network.blocks) - len(incumbent.network.blocks)
     embedded = (candidate.network.embedding != "none") - (incumbent.network.embedding != "none")
     periodic = (candidate.network.embedding == "periodic") - (incumbent.network.embedding == "periodic")
     gain = prior.few_valued if few_valued and incumbent.data.task != "regression" else prior.embedding
@@ -229,9 +221,7 @@ def prior_gain(
     old, new = (min(6.0, strength(recipe)) for recipe in (incumbent, candidate))
     shifts = [shift_gain(prior, shift_of(recipe), epochs / slower) for recipe in (incumbent, candidate)]
     return (
-        prior.width * capacity * doublings
-        + prior.depth * capacity * blocks
-        + gain * capacity * embedded
+        gain * capacity * embedded
         + periodic * periodic_gain(incumbent.data.task, rows)
         - prior.regularization * ((new - best) ** 2 - (old - best) ** 2)
         + shifts[1]
@@ -261,21 +251,15 @@ def fading(modality: str, trial: float, finish: float, regularization: bool = Fa
     return float(max(1.0, min(finish, PRIORS[modality].settled) / max(trial, 1e-9)) ** -DECAY)
 
 
-def foresee(measured: float, standard_error: float, prior: float, fade: float) -> float:
-    """Expected relative gain at the end of the finish.
-
-    A trial is short: it favours small, lightly regularised networks.  So what it measured fades with the compute
-    still to come, and the prior's expectation of the finish grows as much.
+def shrunk(measured: float, standard_error: float) -> float:
+    """A measured relative gain, as far as it is no chance: see `NOISE` and `SURE`.
 
     Args:
-        measured: log ratio of the errors in trials, positive is better.
+        measured: log ratio of the errors, positive is better.
         standard_error: of `measured`.
-        prior: expected gain without any measurement.
-        fade: from `fading`.
     """
     chance = standard_error**2 / (NOISE**2 + standard_error**2)
-    measured -= chance * max(-SURE * standard_error, min(SURE * standard_error, measured))
-    return fade * measured + (1 - fade) * prior
+    return measured - chance * max(-SURE * standard_error, min(SURE * standard_error, measured))
 
 
 MOST_MEMBERS, MOST_MEMBERS_SHORT = 4, 8
@@ -327,8 +311,3 @@ def as_log_ratio(result: Estimate, error: float) -> tuple[float, float]:
     """An effect on an error as a log ratio, and its standard error: the less error is left, the less is it known."""
     left = max(error - result.effect, 0.02 * error)
     return log_ratio(error, left), result.standard_error / left
-
-
-def expected_final(result: Estimate, error: float, prior: float, fade: float) -> float:
-    """`foresee` for a decision's estimate."""
-    return foresee(*as_log_ratio(result, error), prior, fade)

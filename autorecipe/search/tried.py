@@ -103,6 +103,22 @@ def recorded_score(bench: Workbench, recipe: Recipe) -> float | None:
     return float(row["score"]) if row and row["score"] is not None else None
 
 
+def best_of_lengths(bench: Workbench, recipe: Recipe) -> list[tuple[Recipe, float]]:
+    """The best trial of each length of a recipe's network, as regularized and with its batch, and its search score."""
+    best: dict[int, tuple[Recipe, float]] = {}
+    for row in read_lines(bench.run.trials):
+        if row["state"] != "complete" or row["score"] is None:
+            continue
+        tried, value = bench.run.load_recipe(row["recipe"]), float(row["score"])
+        sections = ((one.network, one.regularization, one.training.batch_size) for one in (tried, recipe))
+        if len(set(map(repr, sections))) > 1:
+            continue
+        known = best.get(tried.training.steps)
+        if known is None or gain(bench.dataset.info.metric, value, known[1]) > 0:
+            best[tried.training.steps] = tried, value
+    return [best[steps] for steps in sorted(best)]
+
+
 # trials.jsonl
 
 

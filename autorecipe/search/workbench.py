@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from dataclasses import replace as replace_record
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import torch
 
 from autorecipe.clock import Budget, Clock
 from autorecipe.data import Dataset
+from autorecipe.data.metrics import METRICS
 from autorecipe.errors import InputError
 from autorecipe.networks import build, num_params
 from autorecipe.recipe import NetworkSection, Recipe, describe, from_dict, replace, to_dict
 from autorecipe.results import LRRange
 from autorecipe.rundir import RunDir, read_json, write_json
+from autorecipe.search.curves import error_of_constant
 from autorecipe.search.planner import end_seconds
 from autorecipe.search.space import Space
 from autorecipe.training.checkpoint import free_memory
@@ -114,6 +117,13 @@ class Workbench:
     def rows(self, index: np.ndarray) -> torch.Tensor:
         """Row numbers on the device."""
         return torch.from_numpy(np.ascontiguousarray(index)).to(self.hardware.device)
+
+    @cached_property
+    def error_of_constant(self) -> float | None:
+        """Error of the best constant prediction; None where the metric has no best value, or says nothing of it."""
+        if METRICS[self.dataset.info.metric].best is None:
+            return None
+        return error_of_constant(self.dataset.info, self.dataset.targets.numpy()[self.dataset.splits.train])
 
     @property
     def steps_per_epoch(self) -> float:

@@ -10,8 +10,7 @@ import pytest
 from autorecipe.recipe import Recipe, describe, replace
 from autorecipe.results import DatasetInfo, Decision
 from autorecipe.rundir import RunDir, read_json
-from autorecipe.search import agent, final_race, ledger, planner
-from autorecipe.search.decide import Estimate
+from autorecipe.search import agent, expectation, final_race, ledger
 from autorecipe.search.ledger import Progress, load_decisions
 from autorecipe.search.stages import STAGES
 from autorecipe.search.trials import SeedRun
@@ -65,17 +64,26 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0, seed=2):
     monkeypatch.setattr(final_race, "use_shape", lambda *_: None)
     monkeypatch.setattr(final_race, "steps_for", lambda place, recipe, shape, units: round(units / shape.step_seconds))
     monkeypatch.setattr(final_race, "epochs_of", lambda place, recipe: recipe.training.steps / 10)
-    monkeypatch.setattr(final_race, "expected_by_prior", lambda *_: 0.0)
+    monkeypatch.setattr(expectation, "epochs_of", final_race.epochs_of)
+    monkeypatch.setattr(expectation, "measure_shape", lambda *_: SimpleNamespace(members=1))
+    monkeypatch.setattr(expectation, "params_of", lambda *_: 1000)
+    monkeypatch.setattr(expectation, "few_valued", lambda *_: False)
     monkeypatch.setattr(final_race, "forget_models", lambda place, kept: place.forgot.append(kept))
     run = RunDir(tmp_path)
     for recipe in (CHOSEN, OTHER):
         run.save_recipe(recipe)
-    splits = SimpleNamespace(held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)), clusters=lambda rows: None)
+    splits = SimpleNamespace(
+        held_out=lambda seed: (np.arange(1600), np.arange(EXAMPLES)),
+        clusters=lambda rows: None,
+        train=range(1600),
+        val=range(400),
+    )
     place = SimpleNamespace(
         run=run,
         budget=SimpleNamespace(timed=True, seconds=30.0),
         clock=SimpleNamespace(left=lambda: left),
         state=SimpleNamespace(plan={"trial": 0.5}),
+        error_of_constant=2 / 3,
         dataset=SimpleNamespace(info=info, targets=SimpleNamespace(numpy=lambda: truth), splits=splits),
         heartbeat=lambda: None,
         heard=[],
@@ -224,25 +232,6 @@ def test_a_race_takes_no_more_than_its_share(left, pair):
     else:
         assert final_race.LEAST <= longer <= final_race.LONGER
         assert longer * pair <= final_race.SHARE * left
-
-
-def estimated(effect, error=0.02):
-    return Estimate(effect, error, (effect - error, effect + error), 0.5)
-
-
-def test_trials_and_race_weigh_by_what_they_know():
-    def posterior(trials, raced, noise=0.02, prior=0.0):
-        measured = SimpleNamespace(judged=estimated(raced, noise), error=0.2)
-        return final_race.after_race(trials, 0.2, measured, prior, 0.35, 0.3)
-
-    assert posterior(None, 0.02)[0] > 0 > posterior(None, -0.02)[0]
-    assert posterior(estimated(0.02), -0.02, noise=0.004)[0] < 0  # a sure race outweighs trials
-    assert posterior(estimated(0.05, 0.005), -0.001, noise=0.2)[0] > 0  # and a blind one does not
-    sure, unsure = posterior(None, 0.02, 0.004), posterior(None, 0.02, 0.05)
-    assert sure[0] > unsure[0]
-    assert sure[1] < unsure[1]
-    assert posterior(None, 0.0, prior=0.05)[0] > 0
-    assert posterior(None, 0.0)[1] <= planner.NOISE
 
 
 @pytest.mark.slow

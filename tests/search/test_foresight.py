@@ -14,8 +14,20 @@ from autorecipe.recipe import replace as changed
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import RunDir, read_json
 from autorecipe.search import accounts, outlook
-from autorecipe.search.foresight import CurvePrior, Point, error_from, gain_of_data, gain_of_members, learn, log_odds
-from autorecipe.search.outlook import PRIORS
+from autorecipe.search.curves import PRIORS
+from autorecipe.search.foresight import (
+    CurvePrior,
+    GrowthPrior,
+    Lead,
+    Point,
+    error_from,
+    gain_of_data,
+    gain_of_members,
+    grown,
+    lead_to_come,
+    learn,
+    log_odds,
+)
 
 PRIOR = CurvePrior((-1.0, 1.0), (-0.6, 0.4), (-1.5, 1.0), 0.0, 0.03, (0.08, 0.04), (0.3, 0.1), (0.05, 0.02))
 
@@ -104,6 +116,72 @@ def test_several_networks_and_more_examples_gain():
 @given(st.floats(0.01, 0.9), st.floats(1.0, 100.0))
 def test_odds_and_errors_are_the_same_thing(share, constant):
     assert error_from(log_odds(share * constant, constant), constant) == pytest.approx(share * constant)
+
+
+# What larger networks gain
+
+WIDER = GrowthPrior((0.05, 0.1), (0.4, 0.4), 0.3, 0.03)
+growths = st.sampled_from([WIDER, *(prior.wider for prior in PRIORS.values()), *(p.deeper for p in PRIORS.values())])
+
+
+@settings(max_examples=20, deadline=None)
+@given(priors, computes, st.floats(1.0, 10.0))
+def test_steepness_is_the_slope_of_the_decline(prior, compute, times):
+    found = learn(prior, [])
+    slope = (found.decline(compute / 1.001) - found.decline(compute * 1.001)) / (2 * np.log(1.001))
+    np.testing.assert_allclose(found.steepness(compute), slope, rtol=1e-3, atol=1e-6)
+    assert (found.steepness(compute * times) <= found.steepness(compute) + 1e-9).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(priors, growths, st.floats(-1, 1), st.floats(0.001, 1), st.floats(0.01, 0.5), computes, st.floats(1.0, 4.0))
+def test_a_larger_lead_is_never_foretold_to_be_less(prior, growth, lead, more, spread, compute, cost):
+    curve_of = learn(prior, [Point(cost * compute, -2.0)])
+
+    def foretold(gain):
+        return lead_to_come(curve_of, growth, [Lead(cost * compute, compute, gain, spread)], 8 * cost, 8.0)[0]
+
+    assert foretold(lead) <= foretold(lead + more) + 1e-9
+
+
+def test_leads_drawn_from_the_prior_are_covered():
+    """Two networks drawn from the prior, compared once and foretold at eight times the compute."""
+    random, inside = np.random.default_rng(0), 0
+    cov = WIDER.correlation * WIDER.lasting[1] * WIDER.early[1]
+    spread = [[WIDER.lasting[1] ** 2, cov], [cov, WIDER.early[1] ** 2]]
+    for _ in range(200):
+        level, log_rate, logit = (random.normal(*x) for x in (PRIOR.level, PRIOR.log_rate, PRIOR.logit_floor))
+        rate, floor = np.exp(log_rate), 1 / (1 + np.exp(-logit))
+        lasting, early = random.multivariate_normal((WIDER.lasting[0], WIDER.early[0]), spread)
+
+        def lead(old, new, rate=rate, floor=floor, lasting=lasting, early=early):
+            falling = (1 - floor) * new**-rate
+            steep = rate * falling / (floor + falling)
+            between = curve(old, 0.0, rate, floor) - curve(new, 0.0, rate, floor)
+            return between + lasting + early * steep + random.normal(0, WIDER.noise)
+
+        points = [Point(c, curve(c, level, rate, floor) + random.normal(0, PRIOR.noise)) for c in (4.0, 12.0)]
+        mean, sd = lead_to_come(learn(PRIOR, points), WIDER, [Lead(4.0, 2.0, lead(4.0, 2.0), 0.01)], 32.0, 16.0)
+        inside += abs(lead(32.0, 16.0) - mean) <= 1.2816 * sd
+    assert inside / 200 >= 0.75
+
+
+def test_at_equal_time_short_trials_favour_small_networks():
+    curve_of = learn(PRIOR, [Point(2.0, -1.5)])
+    leads = [lead_to_come(curve_of, WIDER, [], 2.0 * c, c)[0] for c in (1.0, 4.0, 16.0, 64.0, 256.0)]
+    assert leads == sorted(leads)
+    assert leads[0] < 0 < leads[-1]
+
+
+def test_growth_adds_up():
+    prior = replace(PRIOR, wider=WIDER, deeper=GrowthPrior((0.02, 0.1), (0.3, 0.2), 0.0, 0.04))
+    assert grown(prior, 1, 0) == WIDER
+    twice = grown(prior, 2, 0)
+    assert twice.lasting == pytest.approx((0.1, 0.2))
+    assert twice.correlation == pytest.approx(WIDER.correlation)
+    back = grown(prior, -1, 0)
+    assert back.early == pytest.approx((-0.4, 0.4))
+    assert grown(prior, 1, 1).noise == pytest.approx(np.hypot(0.03, 0.04))
 
 
 # What the agent does with it

@@ -8,7 +8,7 @@ from autorecipe.data.metrics import own_metric
 from autorecipe.errors import InputError
 from autorecipe.results import DatasetInfo
 from autorecipe.rundir import read_json, read_lines
-from autorecipe.search.outlook import error_of_constant
+from autorecipe.search.curves import error_of_constant
 
 
 def cost(y_true, y_pred):
