@@ -90,8 +90,8 @@ NOISE = 0.1
 SHORTEST_RACED = 30.0
 """Seconds: for a shorter finish the two best recipes do not race."""
 ONE_IN_THREE = 0.43
-"""Standard deviations below nothing at which a gain is still as likely as one in three.  A larger network that promises so
-much is carried on where there will be a race: that can take it back, and nothing brings back what was refused."""
+"""Standard deviations below nothing at which a gain is still as likely as one in three.  A larger network that
+promises so much is carried on where there will be a race: that can take it back; what was refused does not return."""
 SURE = 3.0
 """... by no more than one of so many standard errors is: a limited translation (Efron and Morris 1971)."""
 

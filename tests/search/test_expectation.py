@@ -1,5 +1,6 @@
 """What is expected of a candidate at the end of the finish."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from autorecipe.recipe import Block, NetworkSection, Recipe, replace
 from autorecipe.results import DatasetInfo
-from autorecipe.search import expectation
+from autorecipe.rundir import RunDir, append_line
+from autorecipe.search import answer, expectation
 from autorecipe.search.curves import lead_in_errors, lead_in_odds
 from autorecipe.search.expectation import Finish, Seen, expect, growth_between, of_settings
 from autorecipe.search.planner import NOISE
@@ -133,3 +135,48 @@ def test_trials_and_race_weigh_by_what_they_know():
     assert after(0.05, -0.1, noise=0.02).gain < 0  # a sure race outweighs trials
     assert after(0.25, -0.01, noise=1.0, of_trial=0.02).gain > 0  # and a blind one does not
     assert after(0.0, 0.1, 0.02).spread < after(0.0, 0.1, 0.3).spread
+
+
+def test_each_of_several_networks_has_fewer_epochs(monkeypatch):
+    def slower(members, further, timed=True):
+        shape = SimpleNamespace(members=members, further_member=further)
+        monkeypatch.setattr(expectation, "measure_shape", lambda *_: shape)
+        return expectation._slower(SimpleNamespace(budget=SimpleNamespace(timed=timed)), 1.0, None, 100.0)
+
+    assert slower(8, 0.4) == pytest.approx(2.2)
+    assert slower(1, 0.4) == slower(8, 0.4, timed=False) == 1.0
+
+
+def test_a_larger_network_is_worth_a_race_where_there_will_be_one(place):
+    def worth(gain, spread, finish=60.0, timed=True, larger=WIDE):
+        place.budget = SimpleNamespace(timed=timed)
+        told = expectation.Expected(gain, spread, 0.0)
+        return answer._worth_a_race(place, SimpleNamespace(finish=finish), SMALL, larger, told)
+
+    assert worth(-0.03, 0.1)
+    assert not worth(-0.05, 0.1), "less likely than one in three"
+    assert not worth(-0.03, 0.1, finish=20.0), "nothing would take it back"
+    assert worth(-0.03, 0.1, finish=20.0, timed=False)
+    assert not worth(-0.03, 0.1, larger=replace(SMALL, {"optimizer.lr": 0.5})), "no larger network"
+
+
+def test_the_smaller_networks_curve_is_of_its_own_trials(place, tmp_path):
+    run = RunDir(tmp_path)
+    place.run = run
+    place.dataset.splits.val = range(2000)
+    rows = [
+        (SMALL, 0.80, "complete"),
+        (replace(SMALL, {"optimizer.lr": 0.5}), 0.85, "complete"),
+        (replace(SMALL, {"training.steps": 600}), 0.90, "complete"),
+        (replace(SMALL, {"training.steps": 900}), None, "pruned"),
+        (replace(SMALL, {"regularization.dropout": 0.3}), 0.99, "complete"),
+        (WIDE, 0.99, "complete"),
+    ]
+    for recipe, score, state in rows:
+        row = {"recipe": run.save_recipe(recipe), "score": score, "state": state}
+        append_line(run.trials, json.dumps(row))
+    points = expectation.known_points(place, SMALL)
+    assert [point.compute for point in points] == [2.0, 6.0]
+    assert points[0].log_odds == pytest.approx(math.log(0.15 / 0.75), abs=0.02), "the best of its length"
+    place.error_of_constant = None
+    assert expectation.known_points(place, SMALL) == []

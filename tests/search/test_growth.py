@@ -11,7 +11,7 @@ from autorecipe.data import ReadOptions, load_dataset
 from autorecipe.networks import family
 from autorecipe.recipe import Recipe, describe, load_recipe, replace
 from autorecipe.rundir import read_json
-from autorecipe.search import answer, growth
+from autorecipe.search import growth
 from autorecipe.search.answer import SEARCH_NOISE, _search_noise
 from autorecipe.search.growth import LONGER, _embedding_question, _other_points, afford, next_question
 from autorecipe.search.ledger import Progress
@@ -206,17 +206,6 @@ def test_one_wider_network_is_tried_where_there_is_no_time_for_two(monkeypatch, 
     )
     assert (asked.trials if asked else None) == trials
     assert bool(said) == (trials is None)
-
-
-def test_each_of_several_networks_has_fewer_epochs(monkeypatch):
-    def slower(members, further, timed=True):
-        shape = SimpleNamespace(members=members, further_member=further)
-        monkeypatch.setattr(answer, "measure_shape", lambda *a: shape)
-        bench = SimpleNamespace(budget=SimpleNamespace(timed=timed))
-        return answer._slower(bench, SimpleNamespace(share=1.0), None, 100.0)
-
-    assert slower(8, 0.4) == pytest.approx(2.2)
-    assert slower(1, 0.4) == slower(8, 0.4, timed=False) == 1.0
 
 
 def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():
