@@ -154,7 +154,7 @@ def test_a_larger_network_is_worth_a_race_where_there_will_be_one(place):
         return answer._worth_a_race(place, SimpleNamespace(finish=finish), SMALL, larger, told)
 
     assert worth(-0.03, 0.1)
-    assert not worth(-0.05, 0.1), "less likely than one in three"
+    assert not worth(-0.09, 0.1), "less likely than one in five"
     assert not worth(-0.03, 0.1, finish=20.0), "nothing would take it back"
     assert worth(-0.03, 0.1, finish=20.0, timed=False)
     assert not worth(-0.03, 0.1, larger=replace(SMALL, {"optimizer.lr": 0.5})), "no larger network"
