@@ -90,9 +90,10 @@ NOISE = 0.1
 SHORTEST_RACED = 30.0
 """Seconds: for a shorter finish the two best recipes do not race."""
 ONE_IN_FIVE = 0.84
-"""Standard deviations below nothing at which a gain is still as likely as one in five.  A larger network that promises
-so much is carried on where there will be a race, which can take it back; what was refused does not return.  Over all data
-sets to grow where it does not help loses less than a third of what not to grow where it does (`docs/performance.md`)."""
+"""Standard deviations below nothing at which a gain is still as likely as one in five.  A larger network that
+promises so much is carried on where there will be a race, which can take it back; what was refused does not return.
+On images and tables of classes growing in vain loses a tenth and a quarter of what not growing does
+(`docs/performance.md`)."""
 SURE = 3.0
 """... by no more than one of so many standard errors is: a limited translation (Efron and Morris 1971)."""
 
