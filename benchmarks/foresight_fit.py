@@ -27,10 +27,9 @@ open, as the floor where none has come near it."""
 CENTRE_CURVES, SPREAD_CURVES = 1.0, 3.0
 LEAST = CurvePrior((0.0, 1.0), (0.0, 0.15), (0.0, 0.3), 0.0, 0.01)
 """Standard deviations are at least these: there are few data sets."""
-GROWN = GrowthPrior((0.0, 0.1), (0.5, 0.5), 0.0, 0.1)
+GROWN = GrowthPrior((0.0, 0.1), (0.5, 0.5), 0.1)
 """The same for what a larger network gains."""
-LEAST_GROWN = GrowthPrior((0.0, 0.02), (0.0, 0.1), 0.0, 0.02)
-MOST_CORRELATED = 0.9
+LEAST_GROWN = GrowthPrior((0.0, 0.02), (0.0, 0.1), 0.02)
 ROUNDS = 30
 WIDER = (1.0, 1.25, 1.5, 2.0)
 """Factors on the prior's standard deviations: the smallest that covers enough, or most."""
@@ -142,7 +141,8 @@ def judged(curves: Sequence[Curve]) -> tuple[CurvePrior, dict[str, Any]]:
                 facts[f"error_share_{times}"] = round(statistics.median(off for off, _ in rows), 3)
                 facts[f"covered_{times}"] = round(statistics.mean(inside for _, inside in rows), 3)
                 facts[f"forecasts_{times}"] = len(rows)
-        tried.append((min(MUST, *(covered(facts, times) or 1.0 for times in TIMES)), -factor, facts))
+        shares = [share for times in TIMES if (share := covered(facts, times)) is not None]
+        tried.append((min([MUST, *shares]), -factor, facts))
         if tried[-1][0] >= MUST:
             break
     facts = max(tried, key=lambda row: row[:2])[2]
@@ -218,12 +218,11 @@ def fit_growth(pairs: Sequence[Pair], prior: CurvePrior) -> GrowthPrior:
             count += len(gains)
         centre = (np.sum(means, 0) + CENTRE_CURVES * begin) / (len(means) + CENTRE_CURVES)
         around += [np.outer(mean - centre, mean - centre) for mean in means]
-        spread = (np.sum(around, 0) + SPREAD_CURVES * wide) / (len(means) + SPREAD_CURVES)
+        spread = np.diag(np.diag(np.sum(around, 0) + SPREAD_CURVES * wide) / (len(means) + SPREAD_CURVES))
         noise = max(squares / count, LEAST_GROWN.noise**2)
     lasting, early = np.sqrt(np.diag(spread))
-    correlation = float(np.clip(spread[0, 1] / (lasting * early), 0.0, MOST_CORRELATED))
     lasting, early = max(lasting, LEAST_GROWN.lasting[1]), max(early, LEAST_GROWN.early[1])
-    return GrowthPrior((float(centre[0]), lasting), (float(centre[1]), early), correlation, math.sqrt(noise))
+    return GrowthPrior((float(centre[0]), float(lasting)), (float(centre[1]), float(early)), math.sqrt(noise))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,6 @@ CONSTANTS = {
 GROWTH = {
     "lasting": "lasting gain",
     "early": "early, for each of steepness",
-    "correlation": "correlation",
     "noise": "noise",
 }
 """Of a prior, as the table names them."""

@@ -79,7 +79,7 @@ def standing(claimed: str, found: Estimate, error: float) -> str:
 
 def follows(verdict: str, adopted: bool, found: Estimate | None, error: float) -> bool:
     """Whether a verdict, and what was carried on, can follow from an estimate, whatever the prior expected."""
-    return any((verdict, adopted) == decide.verdict(found, sign, error) for sign in (1.0, -1.0))
+    return any((verdict, adopted) == decide.verdict(found, adopt, error) for adopt in (True, False))
 
 
 def reaches(metric: str, found: float, interval: tuple[float, float]) -> bool:

@@ -70,7 +70,8 @@ def answer_question(
     """
     incumbent = incumbent_at_share(bench, question)
     digest = bench.run.save_recipe(incumbent)
-    known = known_points(bench, incumbent)
+    grows = any(growth_between(bench.dataset.info, incumbent, recipe) for recipe in tried.recipes.values())
+    known = known_points(bench, incumbent) if grows else []
     winner = _most_promising(bench, question, tried, incumbent, known)
     common: dict[str, Any] = {
         "stage": question.stage,
@@ -103,13 +104,12 @@ def answer_question(
     else:
         seen = [] if level is None else [_in_search(bench, incumbent, candidate, level, search_score)]
     expected = _expected(bench, question, incumbent, candidate, seen, known)
-    doubt = _worth_a_race(bench, question, incumbent, candidate, expected)
-    promise = max(1e-9, expected.gain) if doubt else expected.gain
-    word, adopted = decide.verdict(measured.judged if measured else None, promise, error)
+    doubtful = expected.gain <= 0 and _worth_a_race(bench, question, incumbent, candidate, expected)
+    word, adopted = decide.verdict(measured.judged if measured else None, doubtful or expected.gain > 0, error)
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = in_percent(expected)
-    if doubt and expected.gain <= 0:
-        reason += "; the race before the final training can still take it back"
+    if doubtful:
+        reason += "; as likely as one in five to be better: the last network carried on races before the final training"
     if measured is None:
         reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
     decision = Decision(

@@ -23,8 +23,8 @@ PRIORS = {
         members=(0.194, 0.159),
         data=(-0.008, 0.18),
         views=(0.183, 0.179),
-        wider=GrowthPrior((0.071, 0.095), (0.437, 0.391), 0.0, 0.069),
-        deeper=GrowthPrior((0.062, 0.094), (0.273, 0.462), 0.0, 0.087),
+        wider=GrowthPrior((0.069, 0.093), (0.441, 0.386), 0.069),
+        deeper=GrowthPrior((0.058, 0.093), (0.28, 0.457), 0.087),
     ),
     "table of classes": CurvePrior(
         level=(-0.565, 1.721),
@@ -35,8 +35,8 @@ PRIORS = {
         members=(0.118, 0.113),
         data=(0.171, 0.168),
         views=(0.0, 0.0),
-        wider=GrowthPrior((0.021, 0.093), (0.202, 0.354), 0.0, 0.046),
-        deeper=GrowthPrior((0.007, 0.074), (0.174, 0.354), 0.0, 0.039),
+        wider=GrowthPrior((0.022, 0.091), (0.196, 0.347), 0.046),
+        deeper=GrowthPrior((0.006, 0.073), (0.177, 0.349), 0.039),
     ),
     "table of values": CurvePrior(
         level=(-0.775, 1.0),
@@ -47,8 +47,8 @@ PRIORS = {
         members=(0.021, 0.014),
         data=(0.057, 0.053),
         views=(0.0, 0.0),
-        wider=GrowthPrior((0.013, 0.076), (0.004, 0.424), 0.0, 0.037),
-        deeper=GrowthPrior((-0.036, 0.077), (0.38, 0.397), 0.0, 0.033),
+        wider=GrowthPrior((0.011, 0.075), (0.013, 0.42), 0.037),
+        deeper=GrowthPrior((-0.035, 0.077), (0.377, 0.394), 0.033),
     ),
 }
 # end

@@ -159,16 +159,14 @@ def is_tie(result: Estimate, error: float) -> bool:
     return -margin <= result.interval[0] and result.interval[1] <= margin
 
 
-def verdict(result: Estimate | None, expected_final: float, error: float) -> tuple[str, bool]:
+def verdict(result: Estimate | None, adopt: bool, error: float) -> tuple[str, bool]:
     """The verdict, and whether the candidate is carried forward.
 
     Args:
         result: what was measured; None if there was no room for two seeds.
-        expected_final: expected relative change of the error at the end of the finish, positive is
-            better (measurement and prior together).
+        adopt: whether the candidate is carried forward, by measurement and prior together.
         error: the incumbent's error.
     """
-    adopt = expected_final > 0
     if result is None:
         return (ADOPTED_ON_PRIOR, True) if adopt else (NOT_DECIDED, False)
     if result.p_better >= CLAIM:

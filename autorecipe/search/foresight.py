@@ -50,13 +50,11 @@ class GrowthPrior:
     """In log odds, where nothing falls any more."""
     early: Normal
     """In log odds, for each of steepness."""
-    correlation: float
-    """Of the two over data sets, not negative."""
     noise: float
     """Standard deviation of a gain around that, at one compute: what the form leaves."""
 
 
-NO_GROWTH = GrowthPrior((0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
+NO_GROWTH = GrowthPrior((0.0, 0.0), (0.0, 0.0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -223,10 +221,7 @@ def grown(prior: CurvePrior, doublings: float, blocks: int) -> GrowthPrior:
         found = [(times, getattr(part, name)) for times, part in parts]
         return sum(times * x[0] for times, x in found), math.hypot(*(times * x[1] for times, x in found))
 
-    lasting, early = both("lasting"), both("early")
-    shared = sum(times**2 * part.correlation * part.lasting[1] * part.early[1] for times, part in parts)
-    correlation = shared / (lasting[1] * early[1]) if shared else 0.0
-    return GrowthPrior(lasting, early, correlation, math.hypot(*(times * part.noise for times, part in parts)))
+    return GrowthPrior(both("lasting"), both("early"), math.hypot(*(times * part.noise for times, part in parts)))
 
 
 def lead_to_come(
@@ -251,8 +246,7 @@ def lead_to_come(
 
     def shared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Covariance of the gains at two steepnesses."""
-        mixed = growth.correlation * lasting_sd * early_sd * (one + other)
-        return np.asarray(lasting_sd**2 + mixed + early_sd**2 * one * other)
+        return np.asarray(lasting_sd**2 + early_sd**2 * one * other)
 
     at_end = curve.steepness(new)
     means, variances = expected(old, new), shared(at_end, at_end) + growth.noise**2

@@ -91,7 +91,8 @@ SHORTEST_RACED = 30.0
 """Seconds: for a shorter finish the two best recipes do not race."""
 ONE_IN_FIVE = 0.84
 """Standard deviations below nothing at which a gain is still as likely as one in five.  A larger network that
-promises so much is carried on where there will be a race, which can take it back; what was refused does not return.
+promises so much is carried on where there is time for a race, which can take the last one back; what was refused does
+not return.
 On images and tables of classes growing in vain loses a tenth and a quarter of what not growing does
 (`docs/performance.md`)."""
 SURE = 3.0

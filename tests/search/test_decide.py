@@ -73,14 +73,14 @@ def test_a_a_pairs_are_rarely_called_better():
             means.append(gains.mean())
             spreads.append(mean_variance(gains))
         evidence = Evidence(tuple(means), float(np.mean(spreads)) / 2, error)
-        claims += verdict(estimate(evidence), 0.01, error)[0] == decide.ADOPTED
+        claims += verdict(estimate(evidence), True, error)[0] == decide.ADOPTED
     assert claims / 2000 < 0.07
 
 
 def test_a_real_gain_is_seen():
     evidence = Evidence((0.04, 0.05), 0.005**2, 0.2)
     found = estimate(evidence)
-    assert verdict(found, 0.1, 0.2) == (decide.ADOPTED, True)
+    assert verdict(found, True, 0.2) == (decide.ADOPTED, True)
 
 
 SURE, UNSURE, WORSE = (
@@ -91,28 +91,28 @@ SURE, UNSURE, WORSE = (
 
 
 @pytest.mark.parametrize(
-    ("found", "expected", "word", "adopted"),
+    ("found", "adopt", "word", "adopted"),
     [
-        (SURE, 0.1, decide.ADOPTED, True),
-        (SURE, -0.1, decide.KEPT_ON_PRIOR, False),
-        (UNSURE, 0.1, decide.ADOPTED_ON_PRIOR, True),
-        (UNSURE, -0.1, decide.NOT_DECIDED, False),
-        (WORSE, -0.1, decide.REJECTED, False),
-        (WORSE, 0.1, decide.ADOPTED_AGAINST_TRIALS, True),
-        (Estimate(0.0001, 0.001, (-0.001, 0.0012), 0.55), -0.1, decide.TIE, False),
-        (Estimate(0.0001, 0.01, (-0.02, 0.02), 0.5), -0.1, decide.NOT_DECIDED, False),
-        (None, 0.1, decide.ADOPTED_ON_PRIOR, True),
-        (None, -0.1, decide.NOT_DECIDED, False),
+        (SURE, True, decide.ADOPTED, True),
+        (SURE, False, decide.KEPT_ON_PRIOR, False),
+        (UNSURE, True, decide.ADOPTED_ON_PRIOR, True),
+        (UNSURE, False, decide.NOT_DECIDED, False),
+        (WORSE, False, decide.REJECTED, False),
+        (WORSE, True, decide.ADOPTED_AGAINST_TRIALS, True),
+        (Estimate(0.0001, 0.001, (-0.001, 0.0012), 0.55), False, decide.TIE, False),
+        (Estimate(0.0001, 0.01, (-0.02, 0.02), 0.5), False, decide.NOT_DECIDED, False),
+        (None, True, decide.ADOPTED_ON_PRIOR, True),
+        (None, False, decide.NOT_DECIDED, False),
     ],
 )
-def test_each_verdict(found, expected, word, adopted):
-    assert verdict(found, expected, 0.1) == (word, adopted)
+def test_each_verdict(found, adopt, word, adopted):
+    assert verdict(found, adopt, 0.1) == (word, adopted)
 
 
-@given(st.one_of(st.none(), evidences.map(estimate)), st.floats(-1, 1), errors)
-def test_the_claim_needs_the_measurement_and_the_action_the_expectation(found, expected, error):
-    word, adopted = verdict(found, expected, error)
-    assert adopted == (expected > 0)
+@given(st.one_of(st.none(), evidences.map(estimate)), st.booleans(), errors)
+def test_the_claim_needs_the_measurement_and_the_action_the_expectation(found, adopt, error):
+    word, adopted = verdict(found, adopt, error)
+    assert adopted == adopt
     assert (word == decide.ADOPTED) == (adopted and found is not None and found.p_better >= decide.CLAIM)
     if word == decide.TIE:
         assert found.interval[1] - found.interval[0] <= 2 * decide.TIE_SHARE * error
@@ -170,7 +170,7 @@ def claimed(effect, random):
     look = estimate(first)
     if decide.undecided(look, 0.1):
         look = estimate(four)
-    return verdict(look, 0.01, 0.1)[0] == decide.ADOPTED
+    return verdict(look, True, 0.1)[0] == decide.ADOPTED
 
 
 def test_two_looks_claim_no_more_than_one_in_twenty():
@@ -186,7 +186,7 @@ def test_two_looks_see_a_gain_of_a_third_of_the_error():
 
 @given(evidences.map(estimate), errors)
 def test_a_second_look_is_for_what_the_first_leaves_open(found, error):
-    word, _ = verdict(found, -1.0, error)
+    word, _ = verdict(found, False, error)
     assert decide.undecided(found, error) == (word == decide.NOT_DECIDED)
 
 
