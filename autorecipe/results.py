@@ -19,6 +19,8 @@ class Finding:
     """What to type to have it otherwise."""
     warn: bool = False
     """Whether the user should look at it."""
+    rows: tuple[int, ...] = ()
+    """A few examples that show it: their numbers in the data set; of a pair the earlier one first."""
 
 
 @dataclass(frozen=True)
@@ -230,3 +232,15 @@ class Decision:
     loss_example_variance: float = 0.0
     loss_interval: tuple[float, float] | None = None
     """90 % interval of the gain in log loss."""
+    expected: tuple[float, float] | None = None
+    """Relative gain of the candidate that is expected at the end of the finish, and its standard deviation."""
+
+    @property
+    def adopted(self) -> bool:
+        """Whether another recipe was carried out of the question than into it."""
+        return self.chosen == self.candidate != self.incumbent
+
+    @property
+    def risked(self) -> bool:
+        """Whether what was adopted is not expected to be better, only likely enough: the race is to tell."""
+        return self.adopted and self.expected is not None and self.expected[0] <= 0

@@ -16,7 +16,7 @@ from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.expectation import Expected, Finish, Seen, expect, growth_between, known_points
 from autorecipe.search.foresight import Point
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import ONE_IN_FIVE, SHORTEST_RACED, as_log_ratio
+from autorecipe.search.planner import MOST_RISKED, ONE_IN_FIVE, SHORTEST_RACED, as_log_ratio
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
@@ -109,7 +109,7 @@ def answer_question(
     chosen, other = (candidate, incumbent) if adopted else (incumbent, candidate)
     reason = in_percent(expected)
     if doubtful:
-        reason += "; as likely as one in five to be better: the last network carried on races before the final training"
+        reason += "; as likely as one in five to be better: the two race before the final training"
     if measured is None:
         reason += "; there was no room for two fresh seeds, so the shipped prior and the search scores act"
     decision = Decision(
@@ -122,6 +122,7 @@ def answer_question(
         chosen=chosen.digest,
         candidate_score=search_score,
         num_params=measure_shape(bench, chosen, question.share).num_params,
+        expected=(expected.gain, expected.spread),
     )
     _note(bench, question, study, decision)
     if measured is not None:
@@ -238,7 +239,8 @@ def _worth_a_race(
     """Whether a larger network may well be the better one, and there will be a race to find out."""
     raced = not bench.budget.timed or question.finish >= SHORTEST_RACED
     growth = growth_between(bench.dataset.info, incumbent, candidate) is not None
-    return raced and growth and expected.gain + ONE_IN_FIVE * expected.spread > 0
+    likely = expected.gain + ONE_IN_FIVE * expected.spread > 0 and expected.gain > -MOST_RISKED
+    return raced and growth and likely and not question.risked
 
 
 # In words
@@ -285,10 +287,10 @@ def _by_loss(decision: Decision, metric: str) -> str:
 
 
 def _asked_of(decision: Decision, bench: Workbench) -> str:
-    """The question, with the one candidate that was compared: `width 16 -> 32`."""
+    """The question, with the one candidate that was compared: `width 8 -> 16 (resnet 16-32 -> resnet 32-64)`."""
     old, new = (bench.run.load_recipe(digest).network for digest in (decision.incumbent, decision.candidate))
     if old == new:
         return decision.question
-    if old.width != new.width:
-        return f"{decision.stage} {old.width} -> {new.width}"
-    return f"{decision.question.rstrip('?')} ({describe(old)} -> {describe(new)})"
+    wider = f"{decision.stage} {old.width} -> {new.width}"
+    asked = wider if old.width != new.width else decision.question.rstrip("?")
+    return f"{asked} ({describe(old)} -> {describe(new)})"

@@ -22,7 +22,6 @@ from autorecipe.search.planner import (
     regularized_otherwise,
     shrunk,
 )
-from autorecipe.search.space import few_valued
 from autorecipe.search.tried import best_of_lengths
 from autorecipe.search.workbench import Workbench, epochs_of, measure_shape, params_of
 from autorecipe.training.cohort_size import alone_to_group
@@ -105,9 +104,8 @@ def expect(
         each = Finish(finish.incumbent / before, finish.candidate / slower)
         return _of_growth(bench, growth, seen, each, known)
     rows = len(bench.dataset.splits.train)
-    few = incumbent.network.embedding != candidate.network.embedding and few_valued(bench.dataset)
     params = params_of(bench, candidate.network)
-    prior = prior_gain(incumbent, candidate, finish.candidate, params, rows, few, slower)
+    prior = prior_gain(incumbent, candidate, finish.candidate, params, rows, slower)
     lengths = [epochs_of(bench, one.candidate) for one in seen]
     otherwise = candidate.network == incumbent.network and regularized_otherwise(candidate, incumbent)
     return of_settings(bench.dataset.info.modality, seen, lengths, finish.candidate, prior, otherwise)

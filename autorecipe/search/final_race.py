@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from autorecipe.recipe import Recipe, difference, from_dict, told_apart
+from autorecipe.recipe import Recipe, difference, from_dict, get, replace, told_apart
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
@@ -39,7 +39,7 @@ class Raced:
     chosen: str
     """Digest of the recipe that its question carried on."""
     other: str
-    """Digest of the one that it replaced."""
+    """Digest of the one that it raced against: what it replaced, or the same with the network before it was risked."""
     winner: str
     seed: int
     """The decision seed of both, which says what is held out: one more than the decision has looked at."""
@@ -74,7 +74,7 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
     decision = doubtful(progress.decisions)
     if decision is None:
         return progress.incumbent
-    chosen, other = progress.incumbent, bench.run.load_recipe(decision.incumbent)
+    chosen, other = progress.incumbent, _rival(bench, progress, decision)
     known = raced(bench)
     if known is not None and known.winner == progress.incumbent.digest:
         return progress.incumbent
@@ -94,9 +94,28 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
 
 
 def doubtful(decisions: Sequence[Decision]) -> Decision | None:
-    """The last decision that adopted a recipe, if that was no claim: undecided, worse in short trials, not measured."""
-    adopted = [d for d in decisions if d.chosen == d.candidate != d.incumbent]
-    return adopted[-1] if adopted and (adopted[-1].p_better or 0.0) < decide.CLAIM else None
+    """The decision that risked a larger network, else the last that adopted a recipe, if that was no claim.
+
+    Its answer was undecided, worse in short trials, or not measured.
+    """
+    adopted = [d for d in decisions if d.adopted]
+    last = [d for d in decisions if d.risked] or adopted
+    return last[-1] if last and (last[-1].p_better or 0.0) < decide.CLAIM else None
+
+
+def _rival(bench: Workbench, progress: Progress, decision: Decision) -> Recipe:
+    """What the incumbent races against: the recipe that a decision replaced.
+
+    Where others have followed it, the incumbent with that recipe's network, and its learning rate and steps: what was
+    found of regularization since then counts for both.
+    """
+    replaced = bench.run.load_recipe(decision.incumbent)
+    if decision is [d for d in progress.decisions if d.adopted][-1]:
+        return replaced
+    values = {name: get(replaced, name) for name in ("network", "optimizer.lr", "training.steps")}
+    other = replace(progress.incumbent, values)
+    bench.run.save_recipe(other)
+    return other
 
 
 def winner_of_race(bench: Workbench, incumbent: Recipe) -> Recipe:
@@ -198,7 +217,8 @@ def _judged(
     if before:
         gain, spread = planner.as_log_ratio(decide.estimate(before[0], others), before[0].error)
         level = float(np.mean(decision.scores["incumbent"]))
-        seen.insert(0, Seen(other, chosen, gain, spread, level, decision.num_examples, decision.num_seeds))
+        old, new = (bench.run.load_recipe(digest) for digest in (decision.incumbent, decision.candidate))
+        seen.insert(0, Seen(old, new, gain, spread, level, decision.num_examples, decision.num_seeds))
     ends = [steps_for(bench, recipe, shape, units_left(bench)) for recipe, shape in zip(pair, shapes, strict=True)]
     finish = Finish(*(epochs_of(bench, of_length(pair[k], ends[k])) for k in (1, 0)))
     expected = expect(bench, other, chosen, seen, finish, float(bench.state.plan["trial"]), known_points(bench, other))

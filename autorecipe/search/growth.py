@@ -10,7 +10,7 @@ from autorecipe.recipe import Block, Recipe, describe, get, replace
 from autorecipe.search import planner
 from autorecipe.search.ledger import Progress
 from autorecipe.search.points import NETWORK, SEEDS, Alternative, Question
-from autorecipe.search.space import LR_FACTOR, StageSpace, known_points
+from autorecipe.search.space import LR_FACTOR, StageSpace, known_points, unembedded
 from autorecipe.search.stages import Stage, names_after
 from autorecipe.search.trials import parts_of
 from autorecipe.search.workbench import LEAST_STEPS, Workbench, carried_lr, measure_shape, params_of, steps_for
@@ -27,7 +27,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
 
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
-"""Full runs that a stage's one question wants; no stage takes them from a later one."""
+"""Full runs that a stage's one question wants; no stage takes them from a later one.  `regrow` has what is left, but
+where width was skipped, for the network overfitted, it asks in its place."""
 LEAST_EPOCH_STEPS = 2.0
 """A trial of fewer steps says nothing; such a budget of epochs is for the finish."""
 LONGER = 3.0
@@ -69,6 +70,8 @@ def next_question(
         )
         return None
     later = sum(LEAST_RUNS.get(name, 0.0) for name in names_after(stage.name) if name not in progress.done)
+    if stage.name == "regularize" and "width" not in progress.done:
+        later += LEAST_RUNS["width"]
     if asked and left / share < LEAST_RUNS.get(stage.name, 0.0) + later:
         bench.say("note", text=f"no further question of the stage '{stage.name}': the later stages want their time")
         return None
@@ -129,12 +132,15 @@ def next_question(
         plan.finish,
         seeds,
         more,
+        any(decision.risked for decision in progress.decisions),
     )
 
 
 def _embeddings(bench: Workbench, incumbent: Recipe, space: StageSpace) -> list[Alternative]:
     """Other ways for numbers to enter the network: those of the space, for networks of its family."""
     if bench.dataset.info.num_numbers == 0 or incumbent.network.family != bench.space.family:
+        return []
+    if unembedded(bench.dataset):
         return []
     sections = [replace(incumbent, changes).network for changes in space.embeddings]
     others = {describe(section): section for section in sections}

@@ -20,7 +20,10 @@ from autorecipe.search.workbench import Shape, Workbench, steps_for, use_shape
 LONG = {"image": 40.0, "table": 5.0}
 """A finish of fewer epochs is never too long; images are augmented."""
 FACTOR = 4
-"""Each run is so many times as long as the one before."""
+"""Each run is so many times as long as the one before, ..."""
+DOUBLED = 2
+"""... or so many times, where the longer one is hardly better and there is no time for more: a plan has time for runs
+of 4 and of 8 times a trial, and hardly for one of 16."""
 SHARE = 0.15
 """Of the finish's compute, for these runs while longer ones are clearly better, ..."""
 DOUBTFUL_SHARE = 0.5
@@ -42,26 +45,46 @@ def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float
         shape: facts of its shape.
         units: seconds or epochs that are left for the finish.
     """
-    measured = recorded_result(bench, incumbent)
     planned = steps_for(bench, incumbent, shape, units)
     epochs = planned * incumbent.training.batch_size / max(1, len(bench.dataset.splits.train))
-    best_steps = incumbent.training.steps
-    if measured is None or measured.score is None or epochs < LONG[incumbent.data.modality]:
+    if epochs < LONG[incumbent.data.modality]:
         return None
-    best, steps, spent, share = measured, FACTOR * best_steps, 0, SHARE
-    while 2 * steps <= planned and spent + steps <= share * planned:
+    best_steps = incumbent.training.steps
+    best = recorded_result(bench, incumbent)
+    if best is None:  # the other of a race
+        best = _trained(bench, incumbent, best_steps, shape)
+    if best is None or best.score is None:
+        return None
+    spent, doubtful = 0, False
+    while (steps := _next_length(best_steps, spent, planned, doubtful)) is not None:
         spent += steps
         found = _trained(bench, incumbent, steps, shape)
         if found is None:
             return None
         if _worse(bench, found, best):
             _tell(bench, steps, found, best_steps, best)
+            if steps == DOUBLED * best_steps:
+                return best_steps
             between = round(math.sqrt(best_steps * steps))
             middle = _trained(bench, incumbent, between, shape)
             return between if middle is not None and not _worse(bench, middle, best) else best_steps
-        share = SHARE if _clearly_better(bench, found, best) else DOUBTFUL_SHARE
-        best, best_steps, steps = found, steps, FACTOR * steps
+        doubtful = not _clearly_better(bench, found, best)
+        best, best_steps = found, steps
     return None
+
+
+def _next_length(shorter: int, spent: int, planned: int, doubtful: bool) -> int | None:
+    """Steps of the next run, or None: no time.
+
+    Args:
+        shorter: steps of the run before.
+        spent: steps of all of them.
+        planned: steps that the final training has time for.
+        doubtful: whether the run before was hardly better than the one before that.
+    """
+    most = min(planned / 2, (DOUBTFUL_SHARE if doubtful else SHARE) * planned - spent)
+    factors = (FACTOR, DOUBLED) if doubtful else (FACTOR,)
+    return next((factor * shorter for factor in factors if factor * shorter <= most), None)
 
 
 def counts_steps(most: int, begun: int, affordable: int) -> bool:

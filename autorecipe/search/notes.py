@@ -38,7 +38,7 @@ def answer_note(
         f"{network} (recipe `{digest}`)"
         for network, digest in zip(networks, (decision.incumbent, decision.candidate), strict=True)
     )
-    adopted = decision.chosen == decision.candidate != decision.incumbent
+    adopted = decision.adopted
     verdict = in_words(decision.verdict, networks[0] == networks[1])
     facts = {"Verdict": f"**{verdict}**", "Finding": found or "nothing was measured on fresh seeds"}
     if decision.interval is not None:

@@ -48,6 +48,8 @@ class Question:
     """Fresh seeds for the decision; 0: no room, the prior acts."""
     more_seeds: int = 0
     """Fresh seeds more, where those have not decided."""
+    risked: bool = False
+    """Whether a network is carried on already that is not expected to be better: the race can take one back."""
 
 
 def parameters_of(bench: Workbench, question: Question) -> list[Parameter]:

@@ -148,14 +148,16 @@ def test_each_of_several_networks_has_fewer_epochs(monkeypatch):
 
 
 def test_a_larger_network_is_worth_a_race_where_there_will_be_one(place):
-    def worth(gain, spread, finish=60.0, timed=True, larger=WIDE):
+    def worth(gain, spread, finish=60.0, timed=True, larger=WIDE, risked=False):
         place.budget = SimpleNamespace(timed=timed)
         told = expectation.Expected(gain, spread, 0.0)
-        return answer._worth_a_race(place, SimpleNamespace(finish=finish), SMALL, larger, told)
+        return answer._worth_a_race(place, SimpleNamespace(finish=finish, risked=risked), SMALL, larger, told)
 
     assert worth(-0.03, 0.1)
     assert not worth(-0.09, 0.1), "less likely than one in five"
     assert not worth(-0.03, 0.1, finish=20.0), "nothing would take it back"
+    assert not worth(-0.03, 0.1, risked=True), "the race takes one back"
+    assert not worth(-0.26, 0.32), "likely enough, for nothing is known of it"
     assert worth(-0.03, 0.1, finish=20.0, timed=False)
     assert not worth(-0.03, 0.1, larger=replace(SMALL, {"optimizer.lr": 0.5})), "no larger network"
 

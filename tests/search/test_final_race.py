@@ -67,7 +67,6 @@ def bench(tmp_path, monkeypatch, accuracies, left=60.0, seed=2):
     monkeypatch.setattr(expectation, "epochs_of", final_race.epochs_of)
     monkeypatch.setattr(expectation, "measure_shape", lambda *_: SimpleNamespace(members=1))
     monkeypatch.setattr(expectation, "params_of", lambda *_: 1000)
-    monkeypatch.setattr(expectation, "few_valued", lambda *_: False)
     monkeypatch.setattr(final_race, "forget_models", lambda place, kept: place.forgot.append(kept))
     run = RunDir(tmp_path)
     for recipe in (CHOSEN, OTHER):
@@ -204,6 +203,26 @@ def test_nothing_to_race_for(tmp_path, monkeypatch, decisions):
 
 def test_a_later_question_that_kept_its_incumbent_does_not_end_the_doubt():
     assert final_race.doubtful([decision(0.6), decision(0.5, adopted=False)]) == decision(0.6)
+
+
+def test_a_network_that_was_risked_races_whatever_follows(tmp_path, monkeypatch):
+    """With what was found after it: only the network, its learning rate and its steps are those of before."""
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    wider, dropped = (replace(CHOSEN, {"network.width": 64} | more) for more in ({}, {"regularization.dropout": 0.2}))
+    for recipe in (wider, dropped):
+        place.run.save_recipe(recipe)
+    risked = replace_record(decision(0.1, expected=(-0.05, 0.1)), candidate=wider.digest, chosen=wider.digest)
+    later = replace_record(
+        decision(0.6, expected=(0.04, 0.1)), incumbent=wider.digest, candidate=dropped.digest, chosen=dropped.digest
+    )
+    assert [risked.risked, later.risked] == [True, False]
+    assert final_race.doubtful([risked, later]) is risked
+    other = replace(OTHER, {"regularization.dropout": 0.2})
+    assert final_race.race(place, Progress(dropped, decisions=[risked, later]), 0.5) == other
+    assert trained == [400, 400]
+    assert final_race.winner_of_race(place, dropped) == other
+    assert final_race.race(place, Progress(other, decisions=[risked, later]), 0.5) == other
+    assert len(trained) == 2
 
 
 def test_without_time_there_is_none(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from autorecipe.search.planner import Plan
 from autorecipe.search.points import Alternative
 from autorecipe.search.prepare import first_recipe
 from autorecipe.search.settings import Settings
-from autorecipe.search.space import few_valued, load_space, shipped_path
+from autorecipe.search.space import load_space, shipped_path, unembedded
 from autorecipe.search.stages import STAGES
 from autorecipe.search.workbench import carried_lr
 
@@ -160,9 +160,16 @@ def test_caps_hold(searched, caps, holds):
 def test_numbers_of_few_values_are_seen():
     random = np.random.default_rng(0)
     steps, label = random.integers(0, 16, (300, 4)), random.choice(["a", "b"], 300)
-    assert few_valued(load_dataset((steps, label), ReadOptions()))
+    dataset = load_dataset((steps, label), ReadOptions())
+    assert unembedded(dataset)
     mixed = np.concatenate([steps, random.normal(size=(300, 1))], axis=1)
-    assert not few_valued(load_dataset((mixed, label), ReadOptions()))
+    assert not unembedded(load_dataset((mixed, label), ReadOptions()))
+    assert not unembedded(load_dataset((steps, random.normal(size=300)), ReadOptions()))
+    # Nor is it asked later on.
+    section = family("mlp").smallest(dataset.info)
+    bench = SimpleNamespace(space=load_space("table"), dataset=dataset, say=lambda *a, **facts: None)
+    progress = Progress(incumbent=replace(Recipe(), {"network": section}))
+    assert next_question(bench, STAGES[0], Plan("epochs", 99.0, 99.0, 1.0, 32), progress, asked=1) is None
 
 
 @pytest.mark.parametrize(
@@ -206,6 +213,20 @@ def test_one_wider_network_is_tried_where_there_is_no_time_for_two(monkeypatch, 
     )
     assert (asked.trials if asked else None) == trials
     assert bool(said) == (trials is None)
+
+
+@pytest.mark.parametrize(("done", "asked"), [(("small",), 11), (("small", "width", "depth"), 16)])
+def test_where_width_was_skipped_regularization_leaves_time_for_it(monkeypatch, iris, done, asked):
+    """An overfitting network goes on to regularization, and is asked for width after that."""
+    monkeypatch.setattr(growth, "measure_shape", lambda *a: SimpleNamespace(members=1, further_member=1.0))
+    monkeypatch.setattr(growth, "time_left", lambda *a: 16.0)
+    wanted = []
+    monkeypatch.setattr(growth, "afford", lambda most, known, runs, *rest: wanted.append(runs) or (3, 2, 0))
+    bench = SimpleNamespace(space=load_space("table"), dataset=iris, budget=parse_budget("40s"), say=print)
+    progress = Progress(incumbent=Recipe(), done=done)
+    stage = next(s for s in STAGES if s.name == "regularize")
+    assert next_question(bench, stage, Plan("seconds", 9.0, 18.0, 1.0, 32), progress) is not None
+    assert wanted == [asked]
 
 
 def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():

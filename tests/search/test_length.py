@@ -21,14 +21,14 @@ def result(score, loss):
 def chosen(monkeypatch):
     """The steps that are chosen, and those that were tried, when runs of so many steps have these scores and losses."""
 
-    def choose(outcomes, planned=20_000, metric="accuracy", examples=1000):
+    def choose(outcomes, planned=20_000, metric="accuracy", examples=1000, unknown=False):
         tried = []
 
         def trained(bench, incumbent, steps, shape):
             tried.append(steps)
             return outcomes(steps)
 
-        monkeypatch.setattr(length, "recorded_result", lambda bench, recipe: outcomes(100))
+        monkeypatch.setattr(length, "recorded_result", lambda bench, recipe: None if unknown else outcomes(100))
         monkeypatch.setattr(length, "steps_for", lambda *_: planned)
         monkeypatch.setattr(length, "_trained", trained)
         bench = SimpleNamespace(
@@ -62,6 +62,18 @@ def test_where_longer_is_hardly_better_much_longer_is_looked_at(chosen):
     assert sum(tried[:3]) > length.SHARE * 20_000
 
 
+def test_where_there_is_no_time_for_sixteen_trials_eight_are_looked_at(chosen):
+    """As in a plan, whose final training is some forty times as long as a trial: two runs of it are affordable."""
+    scores = {100: 0.5, 400: 0.505, 800: 0.5}
+    steps, tried = chosen(lambda steps: result(scores[steps], 1 - scores[steps]), planned=3800)
+    assert (steps, tried) == (400, [400, 800])
+    grows = {100: 0.5, 400: 0.505, 800: 0.51}
+    steps, tried = chosen(lambda steps: result(grows[steps], 1 - grows[steps]), planned=3800)
+    assert (steps, tried) == (None, [400, 800])
+    clear = {100: 0.5, 400: 0.6}
+    assert chosen(lambda steps: result(clear[steps], 1 - clear[steps]), planned=3800) == (None, [400])
+
+
 def test_the_length_in_between_is_taken_if_it_is_no_worse(chosen):
     steps, tried = chosen(lambda steps: result(0.9 - abs(steps - 210) / 1e4, 0.1 + abs(steps - 210) / 1e4))
     assert (steps, tried) == (200, [400, 200])
@@ -82,7 +94,13 @@ def test_where_it_cannot_be_too_long_nothing_is_tried(chosen):
 
     assert chosen(grows, examples=1_000_000) == (None, [])  # few epochs
     assert chosen(grows, planned=700) == (None, [])  # hardly longer than a trial
-    assert chosen(lambda _: None) == (None, [])  # no trial on record
+    assert chosen(lambda _: None, unknown=True) == (None, [100])  # no trial on record, and it fails
+
+
+def test_the_other_of_a_race_has_no_trial_on_record(chosen):
+    """What has won is trained for a trial's steps first, to be compared with longer runs."""
+    steps, tried = chosen(lambda steps: result(0.9 - steps / 1e5, steps / 1e5), unknown=True)
+    assert (steps, tried) == (100, [100, 400, 200])
 
 
 def test_a_run_that_fails_ends_the_trying(chosen):

@@ -158,15 +158,6 @@ def test_embedded_numbers_are_slow_starters():
     assert of_settings("table", trial, [30.0], 800.0, prior, False).gain > 0
 
 
-def test_numbers_of_few_values_want_no_embedding_in_the_end():
-    table = replace(Recipe(), {"data.modality": "table", "data.task": "multiclass", "network.width": 64})
-    embedded = replace(table, {"network.embedding": "piecewise"})
-    assert prior_gain(embedded, table, 80.0, few_valued=True) > 0 > prior_gain(embedded, table, 80.0)
-    assert prior_gain(embedded, table, 2.0, few_valued=True) < 0, "in few epochs it is the quick starter"
-    of_numbers = [replace(recipe, {"data.task": "regression"}) for recipe in (embedded, table)]
-    assert prior_gain(*of_numbers, 80.0, few_valued=True) == prior_gain(*of_numbers, 80.0) < 0
-
-
 def test_several_networks_at_once_want_less_regularization():
     """Each of them sees the examples less often."""
     table = replace(Recipe(), {"data.modality": "table", "data.task": "multiclass", "network.width": 64})
