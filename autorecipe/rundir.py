@@ -160,6 +160,16 @@ class RunDir:
         return self.artifacts / "examples"
 
     @property
+    def findings(self) -> Path:
+        """Examples of what was found in the data, to look at."""
+        return self.artifacts / "findings.json"
+
+    @property
+    def finding_pictures(self) -> Path:
+        """Those examples' pictures."""
+        return self.artifacts / "findings"
+
+    @property
     def test_sample(self) -> Path:
         """Some test examples as the network takes them, with the model's outputs."""
         return self.artifacts / "test_sample.safetensors"

@@ -1,6 +1,6 @@
 """What a careful look at the examples shows: findings with counts and examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,11 +14,44 @@ RARE = 5
 """A class with fewer examples is too rare to be learned."""
 SELDOM = 10
 """So is one with fewer than this, where it has less than a quarter of what is usual."""
+SHOWN = 6
+"""Examples that a finding names by their rows, for those who want to look at them."""
 _CHUNK_BYTES = 1 << 25
+_NOBODY: Mapping[str, tuple[int, ...]] = {}
 
 
-def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where one class has far more examples than another."""
+def first_of_each(sets: Sequence[Sequence[str]]) -> dict[str, tuple[int, ...]]:
+    """Class or label -> its first rows, at most `SHOWN`; examples without any are those of the empty text.
+
+    Args:
+        sets: the class, or the labels, of each example.
+    """
+    found: dict[str, list[int]] = {}
+    for row, names in enumerate(sets):
+        for name in names or ("",):
+            rows = found.setdefault(name, [])
+            if len(rows) < SHOWN:
+                rows.append(row)
+    return {name: tuple(rows) for name, rows in found.items()}
+
+
+def _in_turn(groups: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The first of each group, then the second of each, ..., at most `SHOWN` in all."""
+    deepest = max(map(len, groups), default=0)
+    rows = dict.fromkeys(group[k] for k in range(deepest) for group in groups if k < len(group))
+    return tuple(rows)[:SHOWN]
+
+
+def imbalance(
+    classes: tuple[str, ...], counts: tuple[int, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY
+) -> list[Finding]:
+    """A finding where one class has far more examples than another.
+
+    Args:
+        classes: names [C].
+        counts: examples of each [C], test left out.
+        rows_of: a few rows of each, to be shown.
+    """
     if not counts or max(counts) <= IMBALANCE * max(1, min(counts)):
         return []
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
@@ -29,34 +62,42 @@ def imbalance(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding
             "every split has the classes in the same proportions; accuracy favours the large ones",
             "--metric macro_f1 counts every class alike",
             warn=True,
+            rows=rows_of.get(classes[least], ()),
         )
     ]
 
 
-def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...]) -> list[Finding]:
-    """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median."""
+def rare_classes(
+    classes: tuple[str, ...], counts: tuple[int, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY
+) -> list[Finding]:
+    """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median.
+
+    The arguments are those of `imbalance`.
+    """
     rare, shown = _rare(classes, counts)
     if not rare:
         return []
     return [
         Finding(
             "rare_classes",
-            f"classes with very few examples outside of test: {rare:,} of {len(classes):,} ({shown})",
+            f"classes with very few examples outside of test: {len(rare):,} of {len(classes):,} ({shown})",
             "they stay; they are hardly learned, and their scores are chance",
             "add examples of them, or merge or remove these classes",
             warn=True,
+            rows=_in_turn([rows_of.get(name, ()) for name in rare]),
         )
     ]
 
 
-def _rare(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[int, str]:
-    """How many of these are too rare to be learned, and the rarest of them in words."""
+def _rare(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[list[str], str]:
+    """Those of the names that are too rare to be learned, and the rarest of them in words."""
     most = max(RARE, min(SELDOM, float(np.median(counts)) / 4)) if counts else 0.0
     rare = sorted((count, name) for name, count in zip(names, counts, strict=True) if count < most)
-    return len(rare), ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    shown = ", ".join(f"'{name}' {count:,}" for count, name in rare[:5]) + (", ..." if len(rare) > 5 else "")
+    return [name for _, name in rare], shown
 
 
-def similar_classes(classes: tuple[str, ...]) -> list[Finding]:
+def similar_classes(classes: tuple[str, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY) -> list[Finding]:
     """A finding where the names of classes differ in case, blanks, - or _ alone; single letters may."""
     alike: dict[str, list[str]] = {}
     for name in classes:
@@ -73,6 +114,7 @@ def similar_classes(classes: tuple[str, ...]) -> list[Finding]:
             "they are different classes",
             "write them alike in the data, if they are one",
             warn=True,
+            rows=_in_turn([rows_of.get(name, ()) for name in pairs[0]]),
         )
     ]
 
@@ -87,17 +129,19 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
     """
     found = []
     rare, shown = _rare(names, counts)
+    none = sum(not some for some in sets)
+    rows_of = first_of_each(sets) if rare or none else {}
     if rare:
         found.append(
             Finding(
                 "rare_labels",
-                f"labels with very few examples outside of test: {rare:,} of {len(names):,} ({shown})",
+                f"labels with very few examples outside of test: {len(rare):,} of {len(names):,} ({shown})",
                 "they stay; they are hardly learned, and their scores are chance",
                 "add examples of them, or merge or remove these labels",
                 warn=True,
+                rows=_in_turn([rows_of.get(name, ()) for name in rare]),
             )
         )
-    none = sum(not some for some in sets)
     if none:
         found.append(
             Finding(
@@ -105,6 +149,7 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
                 f"{none:,} of {len(sets):,} examples have no label",
                 "they are examples of none of them",
                 "remove them from the data, if their labels are merely unknown",
+                rows=rows_of.get("", ()),
             )
         )
     if all(len(some) == 1 for some in sets):
@@ -210,7 +255,8 @@ def duplicates(
     else:
         what = f"row{' equals' if one else 's equal'} another in every used column"
     shown = "; ".join(f"{names[b]} = {names[a]}" for a, b in pairs[:3])
-    findings = [Finding("duplicates", f"{len(pairs):,} {what} ({shown})", "they stay")]
+    said = f"{len(pairs):,} {what} ({shown})"
+    findings = [Finding("duplicates", said, "they stay", rows=_of_pairs(pairs))]
     split = np.zeros(len(targets), dtype=np.int8)
     split[splits.test] = 1
     split[np.concatenate([splits.val, splits.confirm])] = 2
@@ -231,6 +277,7 @@ def duplicates(
                     "they stay; scores on them flatter the model",
                     "remove the copies from the data",
                     warn=100 * len(rows) > total,
+                    rows=_with_copies(rows, splits.train, group),
                 )
             )
     disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1)]
@@ -243,9 +290,21 @@ def duplicates(
                 "they stay; no model can have both right",
                 "look at them and correct the labels",
                 warn=True,
+                rows=_of_pairs(disagree),
             )
         )
     return findings
+
+
+def _of_pairs(pairs: np.ndarray) -> tuple[int, ...]:
+    """Rows of the first pairs."""
+    return tuple(dict.fromkeys(pairs[: SHOWN // 2].ravel().tolist()))
+
+
+def _with_copies(rows: np.ndarray, train: np.ndarray, group: np.ndarray) -> tuple[int, ...]:
+    """The first of the rows, each after the first example of train that equals it."""
+    found = [(int(train[np.argmax(group[train] == group[row])]), int(row)) for row in rows[: SHOWN // 2]]
+    return tuple(dict.fromkeys(row for pair in found for row in pair))
 
 
 def conflicting_rows(arrays: tuple[np.ndarray, ...], targets: np.ndarray, names: Sequence[str]) -> list[Finding]:
@@ -262,5 +321,6 @@ def conflicting_rows(arrays: tuple[np.ndarray, ...], targets: np.ndarray, names:
             f"({names[a]} and {names[b]})",
             "they stay; no model can have both right",
             warn=100 * len(disagree) > len(targets),
+            rows=_of_pairs(disagree),
         )
     ]

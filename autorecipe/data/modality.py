@@ -169,5 +169,7 @@ class Modality:
     """Draw a few examples into a PNG."""
     show: "Callable[[Dataset, int], Image.Image | dict[str, Any]]"
     """Example number i of test as people look at it: a picture, or column -> value."""
+    picture: "Callable[[Dataset, int], Image.Image] | None" = None
+    """The example in a row of the data set as a picture, where there is one of it."""
     examine: Callable[[Raw, dict[str, Any], Splits], list[Finding]] = lambda raw, preprocess, splits: []
     """What a look at the examples shows beyond what `read` found."""

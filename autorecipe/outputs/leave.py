@@ -165,8 +165,10 @@ def _account(run: RunDir, seconds: float) -> None:
         here["spent_seconds"] = round(float(here.get("spent_seconds", 0.0)) + seconds, 3)
         by_stage = here.setdefault("by_stage", {})
         by_stage["outputs"] = round(float(by_stage.get("outputs", 0.0)) + seconds, 3)
-        if here.get("receipt"):
-            here["receipt"]["outputs"] = {"spent": by_stage["outputs"]}
+        receipt = here.get("receipt") or {}
+        if "outputs" in receipt:  # not in one of epochs
+            receipt["outputs"]["spent"] = by_stage["outputs"]
+            receipt["total"]["spent"] = here["spent_seconds"]
         if path == run.summary:
             rewrite_summary(run, facts)
         else:

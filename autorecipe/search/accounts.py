@@ -11,7 +11,8 @@ from autorecipe.recipe import Recipe, describe
 from autorecipe.results import Decision
 from autorecipe.rundir import read_json
 from autorecipe.search import decide
-from autorecipe.search.planner import FULL_RUNS, STAGE_RUNS
+from autorecipe.search.baselines import allowance
+from autorecipe.search.planner import END_SECONDS, FULL_RUNS, STAGE_RUNS, check_seconds, seconds_for_export
 from autorecipe.search.score_interval import final_error
 from autorecipe.search.trials import models_of_seeds
 from autorecipe.search.tried import recorded_score
@@ -19,6 +20,7 @@ from autorecipe.search.workbench import Workbench, params_of, shape_path
 from autorecipe.training.checkpoint import load_weights
 from autorecipe.training.evaluate import predict, score
 
+FIXED = ("start", "checks", "baselines")
 SHARE = 0.01
 """Of the budget, for scoring the fresh seeds' models on test."""
 
@@ -83,26 +85,34 @@ def _seconds_of_one(bench: Workbench, recipe: Recipe) -> float:
 
 
 def receipt(bench: Workbench) -> dict[str, dict[str, float]]:
-    """Planned and spent seconds, for what comes before the stages, each stage, the audit, the finish and test.
+    """Planned and spent, in the budget's unit: what comes before the stages, each stage, audit, finish, test, outputs.
 
-    The trials' length comes from the plan; what a stage leaves of its share goes to those after it.  A budget in
-    epochs has no plan in seconds, and no receipt.
+    The trials' length comes from the plan; what a stage leaves of its share goes to those after it.  For checks and
+    baselines, which come before the plan, what they may take is what is planned; for the end what is kept.  Epochs are
+    spent in stages, audit and finish alone.
+
+    Returns:
+        Nothing where no plan was made, as in a replay.
     """
-    plan = bench.state.plan
-    if plan.get("unit") != "seconds":
+    plan, state = bench.state.plan, bench.state
+    if "unit" not in plan:
         return {}
-    by_stage = bench.state.by_stage
-    spent = {"fixed": sum(by_stage.get(name, 0.0) for name in ("start", "checks", "baselines"))}
-    spent |= {name: by_stage.get(name, 0.0) for name in (*STAGE_RUNS, "audit", "finish", "test")}
-    of_all = bench.state.planned or plan
+    of_all = state.planned or plan
     planned = {name: of_all["search"] * runs / FULL_RUNS for name, runs in STAGE_RUNS.items()}
     planned |= {"audit": plan.get("audit", 0.0), "finish": of_all["finish"]}
-    return {
-        name: {"planned": round(planned[name], 3), "spent": round(seconds, 3)}
-        if name in planned
-        else {"spent": round(seconds, 3)}
-        for name, seconds in spent.items()
-    }
+    total = bench.budget.seconds
+    if total is None:
+        spent = {name: state.epochs_by_stage.get(name, 0.0) for name in planned}
+        whole = {"planned": bench.budget.epochs or 0.0, "spent": state.spent_epochs}
+    else:
+        fixed = check_seconds(total) + allowance(total)
+        planned = {"fixed": fixed, **planned, "test": END_SECONDS, "outputs": seconds_for_export(total)}
+        spent = {name: state.by_stage.get(name, 0.0) for name in planned}
+        spent["fixed"] = sum(state.by_stage.get(name, 0.0) for name in FIXED)
+        whole = {"planned": total, "spent": bench.clock.spent()}
+    parts = {name: {"planned": planned[name], "spent": spent[name]} for name in planned}
+    parts["total"] = whole
+    return {name: {key: round(value, 3) for key, value in row.items()} for name, row in parts.items()}
 
 
 def planned_of(bench: Workbench, search: float, finish: float) -> dict[str, float]:
@@ -123,8 +133,7 @@ def smaller_runner_up(bench: Workbench, final: Recipe, decisions: Sequence[Decis
     """
     params = params_of(bench, final.network)
     for decision in reversed(decisions):
-        grown = decision.chosen == decision.candidate != decision.incumbent
-        if not grown:
+        if not decision.adopted:
             continue
         smaller = bench.run.load_recipe(decision.incumbent)
         count = num_params(build(smaller.network, smaller.regularization, bench.dataset.info, 0))

@@ -307,6 +307,8 @@ def plan_budget(settings: Settings, bench: Workbench, start: Recipe) -> planner.
             plan = replace_record(plan, finish=max(min(plan.finish, most), 0.6 * left))
             audit = max(0.0, plan.audit - bench.state.by_stage.get("audit", 0.0))
             bench.state.planned = planned_of(bench, max(0.0, most - plan.finish - audit), plan.finish)
+        elif bench.budget.epochs is not None:  # what was added is the finish's
+            bench.state.planned = {"search": plan.search, "finish": bench.budget.epochs - plan.search - plan.audit}
     else:
         if bench.budget.seconds is not None:
             total, left = bench.budget.seconds, bench.clock.left()

@@ -25,6 +25,7 @@ RESULTS = (
     "artifacts/trials/*.json",
     "artifacts/evidence/*.safetensors",
     "artifacts/examples/*.png",
+    "artifacts/findings/*.png",
 )
 """What nobody changes once a run has ended: a resumed one takes the checksums away.  The dashboard's pictures are left
 out: they are drawn anew."""

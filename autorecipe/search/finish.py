@@ -17,9 +17,9 @@ from autorecipe.search.accounts import seconds_for_fresh
 from autorecipe.search.length import counts_steps
 from autorecipe.search.outlook import forget_foresight, tell_foresight
 from autorecipe.search.polish import LAST_SECONDS, num_views, polish, test_time_augmentations, thresholds_of_search
-from autorecipe.search.summary import keeps_confirm, load_model
+from autorecipe.search.summary import keeps_confirm, load_model, save_model
 from autorecipe.search.workbench import Shape, Workbench, at_once_in, epochs_of, held_up, shape_path, use_shape
-from autorecipe.training.checkpoint import free_memory, load_session, save_session, save_weights, saved_steps
+from autorecipe.training.checkpoint import free_memory, load_session, save_session, saved_steps
 from autorecipe.training.cohort_size import alone_to_group
 from autorecipe.training.evaluate import predict, score
 from autorecipe.training.hardware import race_threads
@@ -310,7 +310,7 @@ def _complete(bench: Workbench, recipe: Recipe, session: Session, curve: Curve, 
         forget_foresight(bench)
         final = old
     else:
-        save_weights(model, bench.run.weights)
+        save_model(bench, final, model)
         write_text(bench.run.recipe, dump_yaml(final))
         curve.save(bench.run.finish_curve, final)
         bench.run.save_recipe(final)
@@ -332,7 +332,7 @@ def _keep_interrupted(bench: Workbench, recipe: Recipe, session: Session, curve:
     old = load_recipe(bench.run.recipe) if bench.run.weights.exists() else None
     if old is not None and not _beats(bench, final, session.readable, old):
         return
-    save_weights(session.readable, bench.run.weights)
+    save_model(bench, final, session.readable)
     write_text(bench.run.recipe, dump_yaml(final))
     curve.save(bench.run.finish_curve, final)
 

@@ -5,20 +5,22 @@ from dataclasses import asdict
 from dataclasses import replace as replace_record
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from autorecipe.clock import Budget, Clock
-from autorecipe.data import Dataset, ReadOptions, load_dataset
+from autorecipe.data import Dataset, ReadOptions, load_dataset, modality
 from autorecipe.errors import CheckFailed, InputError
 from autorecipe.recipe import Recipe, load_recipe, replace, to_dict
 from autorecipe.rundir import RunDir, write_json
 from autorecipe.search import baselines as base
 from autorecipe.search import studies
+from autorecipe.search.planner import check_seconds
 from autorecipe.search.settings import Settings
 from autorecipe.search.space import Space, data_fields, load_space, modality_of, starting_recipe
 from autorecipe.search.workbench import Limits, State, Workbench, phase
 from autorecipe.training.checks import run_checks
-from autorecipe.training.evaluate import on_device, score
+from autorecipe.training.evaluate import on_device, score, unscale
 from autorecipe.training.hardware import find_hardware, use_threads
 from autorecipe.training.optimizers import PRIOR, choose_optimizers
 
@@ -117,11 +119,12 @@ def tell_data(bench: Workbench) -> None:
         cross_validated=info.cross_validated,
     )
     for finding in info.findings:
-        bench.say("finding", **{"name" if k == "kind" else k: v for k, v in asdict(finding).items()})
+        said = {"name" if k == "kind" else k: v for k, v in asdict(finding).items() if k != "rows"}
+        bench.say("finding", **said)
 
 
 def save_data_facts(bench: Workbench) -> None:
-    """`preprocess.json` and `splits.json`."""
+    """`preprocess.json`, `splits.json` and pictures of what was found."""
     dataset = bench.dataset
     write_json(
         bench.run.preprocess,
@@ -134,6 +137,45 @@ def save_data_facts(bench: Workbench) -> None:
             for split in ("train", "val", "confirm", "test")
         }
         write_json(bench.run.splits, {"format": 1, **splits})
+    if not bench.run.findings.exists():
+        _save_findings(bench)
+
+
+def _save_findings(bench: Workbench) -> None:
+    """Pictures of the examples that findings name, where there are pictures of them."""
+    run, dataset = bench.run, bench.dataset
+    picture = modality(dataset.info.modality).picture
+    found = [finding for finding in dataset.info.findings if finding.rows]
+    if picture is None or not found:
+        return
+    splits = {name: set(getattr(dataset.splits, name).tolist()) for name in ("train", "val", "confirm", "test")}
+    run.finding_pictures.mkdir(parents=True, exist_ok=True)
+    names: dict[int, str] = {}
+    for row in dict.fromkeys(row for finding in found for row in finding.rows):
+        names[row] = f"{run.finding_pictures.name}/{len(names)}.png"
+        picture(dataset, row).save(run.artifacts / names[row])
+    examples = {
+        row: {
+            "name": dataset.names[row],
+            "row": row,
+            "target": _target(dataset, row),
+            "split": next((name for name, rows in splits.items() if row in rows), None),
+            "image": image,
+        }
+        for row, image in names.items()
+    }
+    entries = [{"kind": f.kind, "found": f.found, "examples": [examples[row] for row in f.rows]} for f in found]
+    write_json(run.findings, entries)  # last: whatever it names is whole
+
+
+def _target(dataset: Dataset, row: int) -> str | list[str] | float:
+    """An example's class, its labels, or its number in the user's unit."""
+    info, target = dataset.info, dataset.targets[row].numpy()
+    if info.task == "regression":
+        return float(f"{float(unscale(target, info)):.6g}")
+    if info.task == "multilabel":
+        return [info.classes[k] for k in np.flatnonzero(target > 0).tolist()]
+    return info.classes[int(target)]
 
 
 def first_recipe(settings: Settings, bench: Workbench) -> Recipe:
@@ -164,14 +206,13 @@ def check_loop(settings: Settings, bench: Workbench, recipe: Recipe) -> None:
     if bench.hardware.kind == "cpu" and bench.budget.timed:
         use_threads(1)  # the baselines' process is at work beside this one
     with phase(bench, "checks"):
-        seconds = 4.0 if bench.budget.seconds is None else min(10.0, 0.03 * bench.budget.seconds)
         tried = replace(recipe, {"optimizer.lr": PRIOR[recipe.optimizer.name][recipe.data.modality]})
         checks = run_checks(
             tried,
             bench.data,
             bench.rows(bench.dataset.splits.train),
             bench.hardware,
-            seconds=seconds,
+            seconds=check_seconds(bench.budget.seconds),
             timed=bench.budget.timed,
             keep_going=bench.stop,
         )

@@ -10,10 +10,9 @@ from autorecipe.search.ledger import save_decisions
 from autorecipe.search.prepare import Say, Stop, make_bench, read_data, save_data_facts, tell_data
 from autorecipe.search.settings import REPLAY, Settings
 from autorecipe.search.space import load_space
-from autorecipe.search.summary import keeps_confirm, score_saved
+from autorecipe.search.summary import keeps_confirm, save_model, score_saved
 from autorecipe.search.trials import run_recipe
 from autorecipe.search.workbench import State, params_of, phase
-from autorecipe.training.checkpoint import save_weights
 from autorecipe.training.stack_layers import NotStackable
 
 
@@ -121,7 +120,7 @@ def replay_recipe(
         result = found.result
         if found.model is None:
             raise InputError(f"the recipe could not be trained: {result.reason}")
-        save_weights(found.model, run.weights)
+        save_model(bench, recipe, found.model)
         write_text(run.recipe, dump_yaml(recipe))
         save_decisions(run, [])
         score_saved(bench, recipe, [], None, result.score if keeps_confirm(bench, recipe) else None, "complete")

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from autorecipe import __version__
@@ -20,10 +21,12 @@ from autorecipe.search.ledger import evidence_of, load_decisions
 from autorecipe.search.score_interval import score_interval
 from autorecipe.search.tested import keep_tested, save_test_sample
 from autorecipe.search.workbench import Workbench, phase, shape_path
-from autorecipe.training.checkpoint import load_weights
+from autorecipe.training.checkpoint import load_weights, save_weights
 from autorecipe.training.evaluate import all_scores, predict, score
 from autorecipe.training.hardware import processor
 
+RELOADED = 256
+"""Examples of val on which the model in memory and the one that was loaded again are compared."""
 SAMPLE_SECONDS = 0.2
 """For the interval of another sample."""
 
@@ -34,6 +37,41 @@ def load_model(bench: Workbench, recipe: Recipe) -> torch.nn.Module:
     load_weights(model, bench.run.weights)
     model = model.to(bench.hardware.device)
     return model.to(memory_format=torch.channels_last) if recipe.training.channels_last else model
+
+
+def save_model(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> None:
+    """Save a final model, and keep what it says in memory: `reloaded` compares."""
+    digest = save_weights(model, bench.run.weights)
+    bench.before_saving.clear()
+    bench.before_saving[digest] = _said_of_val(bench, recipe, model)
+
+
+def _said_of_val(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> np.ndarray:
+    return predict(model, bench.data.inputs, bench.rows(bench.dataset.splits.val[:RELOADED]), recipe)
+
+
+def reloaded(bench: Workbench, recipe: Recipe, model: torch.nn.Module) -> dict[str, Any]:
+    """Whether the model that was loaded again says what it said in memory before it was saved.
+
+    Args:
+        bench: the workbench.
+        recipe: of the model.
+        model: loaded from the weights on disk.
+    """
+    before = bench.before_saving.get(sha256(bench.run.weights))
+    if before is None:
+        return {"reason": "the weights are of the search, or of an earlier part of the run: nothing is in memory"}
+    info, after = bench.dataset.info, _said_of_val(bench, recipe, model)
+    truth = bench.dataset.targets.numpy()[bench.dataset.splits.val[:RELOADED]]
+    scores = [score(info.metric, truth, said, info, recipe.finish.thresholds) for said in (before, after)]
+    difference = float(np.abs(after - before).max()) if len(truth) else 0.0
+    return {
+        "on": "val",
+        "examples": len(truth),
+        "score_before": scores[0] if math.isfinite(scores[0]) else None,
+        "score_after": scores[1] if math.isfinite(scores[1]) else None,
+        "max_difference": difference,
+    }
 
 
 def keeps_confirm(bench: Workbench, recipe: Recipe) -> bool:
@@ -55,6 +93,7 @@ def score_saved(
     targets = bench.dataset.targets.numpy()
     with phase(bench, "test"):
         model = load_model(bench, recipe)
+        again = reloaded(bench, recipe, model)
         if keeps_confirm(bench, recipe):
             outputs = predict(model, bench.data.inputs, bench.rows(splits.confirm), recipe)
             confirm = score(info.metric, targets[splits.confirm], outputs, info, recipe.finish.thresholds)
@@ -91,7 +130,7 @@ def score_saved(
             keep_tested(bench, outputs, said)
         except (ValueError, TypeError, KeyError) as error:  # examples to look at are not worth the run's end
             bench.say("note", text=f"examples of test could not be kept: {type(error).__name__}: {error}")
-    write_summary(bench, recipe, status, scores, metrics, named, accounts, interval)
+    write_summary(bench, recipe, status, scores, metrics, named, accounts, interval, again)
     bench.heartbeat()
     write_checksums(bench.run)
     _say_result(bench, status, scores, metrics, named)
@@ -153,6 +192,7 @@ def write_summary(
     baselines: Mapping[str, float] | None = None,
     accounts: Mapping[str, Any] | None = None,
     interval: Mapping[str, Any] | None = None,
+    again: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `summary.json`: the result so far."""
     info = bench.dataset.info
@@ -181,6 +221,7 @@ def write_summary(
             "identity": {
                 "weights_sha256": weights,
                 "score_after_reload": scores.get("test"),
+                "reload": dict(again or {"reason": "the model has not been loaded again"}),
                 "score_after_export": None,
                 "export": {"reason": "model.onnx has not been written"},
             },

@@ -67,6 +67,8 @@ class State:
     spent_seconds: float = 0.0
     spent_epochs: float = 0.0
     by_stage: dict[str, float] = field(default_factory=dict)
+    """Seconds."""
+    epochs_by_stage: dict[str, float] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     planned: dict[str, float] = field(default_factory=dict)
     """For the questions (`search`) and the finish, over all parts of the run: the plan keeps its first one's."""
@@ -113,6 +115,8 @@ class Workbench:
     """Keys of shapes whose cohorts did not fit in memory."""
     too_large: set[str] = field(default_factory=set)
     """Keys of shapes that did not fit in memory at all."""
+    before_saving: dict[str, np.ndarray] = field(default_factory=dict)
+    """SHA-256 of the weights on disk -> what the model that they are of said in memory (`summary.keep_said`)."""
 
     def rows(self, index: np.ndarray) -> torch.Tensor:
         """Row numbers on the device."""
@@ -143,17 +147,18 @@ class Workbench:
 
 @contextmanager
 def phase(bench: Workbench, name: str) -> Iterator[None]:
-    """Book the time of a block on a stage."""
+    """Book the time of a block on a stage, and its epochs of training."""
     outer, bench.state.stage = bench.state.stage, name
-    begin = time.monotonic()
+    begin, before = time.monotonic(), bench.state.spent_epochs
     try:
         yield
     finally:
-        spent = time.monotonic() - begin
-        by_stage = bench.state.by_stage
-        by_stage[name] = by_stage.get(name, 0.0) + spent
-        if outer:  # the time inside is not the outer stage's
-            by_stage[outer] = by_stage.get(outer, 0.0) - spent
+        spent = {"by_stage": time.monotonic() - begin, "epochs_by_stage": bench.state.spent_epochs - before}
+        for book, amount in spent.items():
+            booked = getattr(bench.state, book)
+            booked[name] = booked.get(name, 0.0) + amount
+            if outer:  # what is spent inside is not the outer stage's
+                booked[outer] = booked.get(outer, 0.0) - amount
         bench.state.stage = outer
         bench.heartbeat()
 

@@ -284,6 +284,13 @@ def test_duplicates_and_conflicting_labels(image_folder):
     assert "cat/000.png and dog/not_a_dog.png" in conflict.found
     across = findings(dataset, "duplicates_across_splits")
     assert any("in test are also in train" in finding.found for finding in across)
+    assert [dataset.names[row] for row in conflict.rows] == ["cat/000.png", "dog/not_a_dog.png"]
+    train = set(dataset.splits.train.tolist())
+    for finding in (*across, findings(dataset, "duplicates")[0]):
+        assert 2 <= len(finding.rows) <= 6
+        first, copy = (dataset.inputs[0][row] for row in finding.rows[:2])
+        assert torch.equal(first, copy)
+    assert all(finding.rows[0] in train and finding.rows[1] not in train for finding in across)
     assert not load(image_folder("clean")).info.findings
 
 

@@ -392,7 +392,11 @@ def test_hundreds_of_classes_and_strong_imbalance(tmp_path):
     assert rare.warn
     assert "3 of 150" in rare.found
     assert "'class 050' 2" in rare.found
-    assert findings(dataset, "class_imbalance")
+    classes = [dataset.info.classes[dataset.targets[row]] for row in rare.rows]
+    assert sorted(classes[:3]) == ["class 000", "class 050", "class 100"]  # one of each before a second of any
+    assert len(rare.rows) == 6
+    (imbalance,) = findings(dataset, "class_imbalance")
+    assert {dataset.info.classes[dataset.targets[row]] for row in imbalance.rows} == {"class 000"}
 
 
 def test_a_folder_that_cannot_be_opened(image_folder, monkeypatch):

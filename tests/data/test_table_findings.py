@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from autorecipe.data import ReadOptions, inspect_dataset
-from autorecipe.data.inspect import rare_classes, similar_classes
+from autorecipe.data.inspect import first_of_each, rare_classes, similar_classes
 from autorecipe.data.table.examine import dropped_columns
 from autorecipe.data.table.leaks import find_leaks
 
@@ -92,6 +92,10 @@ def test_rare_and_similar_classes():
     assert not rare_classes(("a", "b"), (5, 20))
     (alike,) = similar_classes(("Cat", "cat ", "dog", "d o-g", "bird"))
     assert "'Cat' and 'cat '; 'dog' and 'd o-g'" in alike.found
+    shown = first_of_each([("Cat",), ("dog",), ("cat ",), ("Cat",), (), ("dog", "Cat")])
+    assert shown == {"Cat": (0, 3, 5), "dog": (1, 5), "cat ": (2,), "": (4,)}
+    assert similar_classes(("Cat", "cat ", "dog"), shown)[0].rows == (0, 2, 3, 5)
+    assert rare_classes(("Cat", "dog"), (1, 100), shown)[0].rows == (0, 3, 5)
     assert not similar_classes(("-1", "1", "A", "a", "C", "C++"))
 
 

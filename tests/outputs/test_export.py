@@ -75,6 +75,10 @@ def test_identity_is_told_in_the_summary(case, replayed):
     before = result.summary["identity"]
     assert before["score_after_export"] is None
     assert before["score_after_reload"] == result.summary["scores"]["test"]
+    again = before["reload"]
+    assert again["on"] == "val"
+    assert again["max_difference"] < 1e-5
+    assert again["score_after"] == pytest.approx(again["score_before"], rel=1e-6)
     export(result.run, "onnx")
     found = load(result.path).summary["identity"]
     assert found["weights_sha256"] == before["weights_sha256"]

@@ -9,6 +9,7 @@ import pytest
 from conftest import HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from autorecipe.cli.main import run as command
 from autorecipe.errors import InputError
@@ -383,6 +384,11 @@ def test_scores_after_reload_and_export_say_what_they_are_over(enriched):
     found = check_page(page(read_facts(run)))
     assert f"score after reload over all {tested} examples of test: 0.9147" in found.text
     assert "score after export over 256 examples of test: 0.8984 before export, 0.8984 after" in found.text
+    kept = {"on": "val", "examples": 200, "score_before": 0.93, "score_after": 0.92, "max_difference": 0.25}
+    write_json(run.summary, summary | {"identity": summary["identity"] | {"reload": kept}})
+    words = "over 200 examples of val 0.9300 in memory, before it was saved, and 0.9200 loaded again; outputs differ by"
+    assert words in check_page(page(read_facts(run))).text
+    write_json(run.summary, summary)
     assert "fp32)" not in found.text
     write_text(run.recipe, dump_yaml(replace(load_recipe(run.recipe), {"training.precision": "bf16"})))
     words = "outputs differ by 0.0031 at most (the run predicts in bf16, ONNX in fp32)"
@@ -390,6 +396,23 @@ def test_scores_after_reload_and_export_say_what_they_are_over(enriched):
     summary["identity"] |= {"score_after_export": None, "export": {"reason": "model.onnx has not been written"}}
     write_json(run.summary, summary)
     assert "score after export model.onnx has not been written" in check_page(page(read_facts(run))).text
+
+
+def test_a_finding_shows_its_examples(enriched):
+    run = enriched("image")
+    Image.new("L", (8, 8), 200).save(run.artifacts / "copy.png")
+    said = "3 images have the same pixels as another"
+    run.event("finding", name="duplicates", found=said, done="they stay", otherwise="", warn=False)
+    shown = {"name": "a/<b>.png", "row": 3, "target": HOSTILE, "split": "confirm", "image": "copy.png"}
+    plain = page(read_facts(run))
+    write_json(run.findings, [{"kind": "duplicates", "found": said, "examples": [shown]}])
+    html = page(read_facts(run))
+    found = check_page(html)
+    assert html.count("data:image/png") == plain.count("data:image/png") + 1
+    assert "a/<b>.png" in found.text.split(said)[1]
+    assert "in confirm" in found.text.split(said)[1]
+    write_json(run.findings, [{"kind": "other", "found": said, "examples": [shown]}, {"examples": 3}])
+    assert page(read_facts(run)).count("data:image/png") == plain.count("data:image/png")
 
 
 def test_one_sweep_has_no_band(copied):

@@ -42,12 +42,35 @@ def test_the_receipt_of_a_timed_budget_has_plan_and_spending(searched):
     stages = [stage.name for stage in STAGES if stage.name in receipt]
     assert stages == ["small", "width", "depth", "regularize", "regrow"]
     by_stage = summary["budget"]["by_stage"]
-    for name in (*stages, "finish"):
+    for name in (*stages, "finish", "test"):
         assert receipt[name]["planned"] > 0
         assert receipt[name]["spent"] == pytest.approx(by_stage.get(name, 0.0), abs=0.002)
+    total = receipt.pop("total")
+    assert total == {"planned": 12.0, "spent": pytest.approx(summary["budget"]["spent_seconds"], abs=0.1)}
     spent = sum(row["spent"] for row in receipt.values())
-    assert spent <= summary["budget"]["spent_seconds"] + 0.5
-    assert spent >= 0.5 * summary["budget"]["spent_seconds"]
+    assert 0.5 * total["spent"] <= spent <= total["spent"] + 0.5
+    # What comes before the plan has an allowance; the rest is the plan, of what was left.
+    planned = sum(row["planned"] for name, row in receipt.items() if name != "fixed")
+    assert planned == pytest.approx(12.0 - receipt["fixed"]["spent"], abs=1.0)
+    assert receipt["fixed"]["planned"] == pytest.approx(0.08 * 12.0)
+    assert receipt["outputs"]["planned"] == 0.0  # so short a budget keeps nothing for them
+
+
+def test_the_receipt_of_a_budget_in_epochs_is_in_epochs(searched, resumed):
+    found = searched(**SMALL)
+    budget = read_json(found.run.summary)["budget"]
+    receipt = budget["receipt"]
+    total = receipt.pop("total")
+    assert total == {"planned": 100.0, "spent": budget["spent_epochs"]}
+    assert sum(row["spent"] for row in receipt.values()) == pytest.approx(total["spent"], abs=0.01)
+    assert sum(row["planned"] for row in receipt.values()) == pytest.approx(100.0, abs=0.01)
+    assert receipt["small"]["spent"] > 0
+    assert receipt["finish"]["spent"] > 0
+    resumed(found.path, "40epochs")
+    longer = read_json(found.run.summary)["budget"]["receipt"]
+    assert longer["total"]["planned"] == pytest.approx(total["spent"] + 40.0)
+    assert longer["small"] == receipt["small"]
+    assert longer["finish"]["spent"] > receipt["finish"]["spent"]
 
 
 def test_an_audit_trains_stopped_trials_to_their_end(searched):

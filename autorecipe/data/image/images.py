@@ -280,12 +280,17 @@ def preview(raw: Raw, path: Path) -> None:
     grid.save(path, format="PNG")
 
 
-def show(dataset: Dataset, i: int) -> Image.Image:
-    """Example number i of test as the network gets it, made smaller if a side has more than 64 pixels."""
-    pixels = dataset.inputs[0][int(dataset.splits.test[i])].numpy()
+def picture(dataset: Dataset, row: int) -> Image.Image:
+    """The image in a row as the network gets it, made smaller if a side has more than 64 pixels."""
+    pixels = dataset.inputs[0][row].numpy()
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     image.thumbnail((_SHOWN, _SHOWN))
     return image
 
 
-IMAGE = Modality("image", detect, read, fit, encode, read_inputs, baseline_features, preview, show)
+def show(dataset: Dataset, i: int) -> Image.Image:
+    """Example number i of test: its picture."""
+    return picture(dataset, int(dataset.splits.test[i]))
+
+
+IMAGE = Modality("image", detect, read, fit, encode, read_inputs, baseline_features, preview, show, picture)

@@ -105,6 +105,6 @@ def _plain(value: Any) -> Any:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview, show, examine)
+TABLE = Modality("table", detect, read, fit, encode, read_inputs, baseline_features, preview, show, examine=examine)
 
 __all__ = ["TABLE"]

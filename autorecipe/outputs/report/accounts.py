@@ -1,18 +1,19 @@
 """The rest of the page: data, accounts, receipt, checks, environment, identity, what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autorecipe.outputs.report import pictures
 from autorecipe.outputs.report.facts import Facts, mapping, numbers, pair, real, rows, text
 from autorecipe.outputs.report.first import signed
+from autorecipe.outputs.report.outcome import cards
 from autorecipe.outputs.wording import count, number, percent, seconds
 
 MOST_BARS = 20
 RECEIPT = {
     "fixed": "reading, checks, baselines",
     "finish": "final training",
-    "test": "test",
+    "test": "test scores, saving",
 }
 IDENTITY = {
     "weights_sha256": "SHA-256 of the weights",
@@ -38,11 +39,16 @@ def data(facts: Facts) -> dict[str, Any]:
         ("Target", text(facts.info.get("target"))),
     ]
     counts = numbers(facts.info.get("class_counts"))
+    shown = {(text(row.get("kind")), text(row.get("found"))): rows(row.get("examples")) for row in facts.findings}
     return {
         "facts": [(name, words) for name, words in lines if words],
         "findings": [
-            {**{key: text(row.get(key)) for key in ("found", "done", "otherwise")}, "warn": bool(row.get("warn"))}
-            for row in unseen.values()
+            {
+                **{key: text(row.get(key)) for key in ("found", "done", "otherwise")},
+                "warn": bool(row.get("warn")),
+                "examples": cards(facts, shown.get(which, [])),
+            }
+            for which, row in unseen.items()
         ],
         "classes": _classes(facts, counts),
         "num_classes": len(facts.classes),
@@ -216,6 +222,7 @@ def receipt(facts: Facts) -> dict[str, Any]:
     planned = [
         (RECEIPT.get(name, name), real(mapping(row).get("planned")), real(mapping(row).get("spent")) or 0.0)
         for name, row in mapping(budget.get("receipt")).items()
+        if name != "total"  # it is in words
     ]
     by_stage = mapping(budget.get("by_stage")) or mapping(facts.state.get("by_stage"))
     spent_only = [(name, None, value) for name, item in by_stage.items() if (value := real(item)) is not None]
@@ -223,6 +230,7 @@ def receipt(facts: Facts) -> dict[str, Any]:
     given = text(budget.get("given")) or text(facts.settings.get("budget"))
     spent = real(budget.get("spent_seconds")) or real(facts.state.get("spent_seconds"))
     epochs = real(budget.get("spent_epochs")) or real(facts.state.get("spent_epochs"))
+    amount = _epochs if planned and budget.get("seconds") is None else seconds
     words = [
         f"{given} given" if given else "",
         f"{seconds(spent)} spent" if spent is not None else "",
@@ -231,15 +239,19 @@ def receipt(facts: Facts) -> dict[str, Any]:
     reads = real(facts.summary.get("test_reads"))
     return {
         "words": ", ".join(word for word in words if word),
-        "stages": pictures.planned_bars(bars, _told(bars)) if bars else None,
+        "stages": pictures.planned_bars(bars, _told(bars, amount), amount) if bars else None,
         "planned": bool(planned),
         "reads": f"The test split was read {'once' if reads == 1 else f'{count(reads)} times'}." if reads else "",
     }
 
 
-def _told(stages: Sequence[tuple[str, float | None, float]]) -> str:
-    return "Seconds by stage: " + ", ".join(
-        f"{name} {seconds(spent)}{f' of {seconds(planned)} planned' if planned is not None else ''}"
+def _epochs(value: object) -> str:
+    return f"{number(real(value))} epochs"
+
+
+def _told(stages: Sequence[tuple[str, float | None, float]], amount: Callable[[object], str]) -> str:
+    return "Spent by stage: " + ", ".join(
+        f"{name} {amount(spent)}{f' of {amount(planned)} planned' if planned is not None else ''}"
         for name, planned, spent in stages
     )
 
@@ -276,9 +288,22 @@ def identity(facts: Facts) -> list[tuple[str, str]]:
     reloaded, tested = real(stated.get("score_after_reload")), real(mapping(facts.info.get("num_examples")).get("test"))
     if reloaded is not None:
         every = f"all {count(tested)} examples" if tested else "all examples"
-        found["score after reload"] = f"over {every} of test: {number(reloaded)}"
+        beside = _before(mapping(stated.get("reload")))
+        found["score after reload"] = f"over {every} of test: {number(reloaded)}{beside}"
     found["score after export"] = _exported(facts, real(stated.get("score_after_export")), export)
     return [(name, words) for name, words in found.items() if words]
+
+
+def _before(found: dict[str, Any]) -> str:
+    """What the model in memory had said before it was saved, beside the one that was loaded again."""
+    before, after = real(found.get("score_before")), real(found.get("score_after"))
+    if before is None or after is None:
+        return ""
+    examples, difference = count(real(found.get("examples"))), number(real(found.get("max_difference")))
+    return (
+        f"; over {examples} examples of {text(found.get('on'))} {number(before)} in memory, before it was saved, and "
+        f"{number(after)} loaded again; outputs differ by {difference} at most"
+    )
 
 
 def _exported(facts: Facts, after: float | None, export: dict[str, Any]) -> str:

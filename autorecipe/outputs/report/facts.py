@@ -73,6 +73,8 @@ class Facts:
     checks: list[dict[str, Any]]
     recipe: Recipe | None
     examples: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
+    """Examples of what was found in the data."""
     foresight: dict[str, Any]
     finish_curve: dict[str, Any]
     _recipes: dict[str, Recipe | None] = field(default_factory=dict)
@@ -197,6 +199,7 @@ def read_facts(run: RunDir) -> Facts:
         checks=_list_at(run.checks),
         recipe=load_recipe(run.recipe) if run.recipe.exists() else None,
         examples=_list_at(run.examples),
+        findings=_list_at(run.findings),
         foresight=mapping(_json_at(run.foresight)),
         finish_curve=mapping(_json_at(run.finish_curve)),
     )

@@ -1,6 +1,7 @@
 """What the model does on test: confusion or residuals, examples with the worst mistakes, calibration."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,17 @@ def _regression(facts: Facts, said: np.ndarray, truth: np.ndarray, tested: float
 
 def examples(facts: Facts, kind: str) -> list[dict[str, Any]]:
     """Examples of a kind (`typical` or `mistake`) with their image or values."""
-    found = [row for row in facts.examples if row.get("kind") == kind]
-    cards = []
+    return cards(facts, [row for row in facts.examples if row.get("kind") == kind])
+
+
+def cards(facts: Facts, found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Examples as the page shows them: image or values, the target, and what was said of it if anything was."""
+    made = []
     for row in found[:MOST_EXAMPLES]:
         values = mapping(row.get("values"))
         chance, off = real(row.get("probability")), real(row.get("error"))
-        cards.append(
+        split = text(row.get("split"))
+        made.append(
             {
                 "name": text(row.get("name")),
                 "image": _image(facts, text(row.get("image"))),
@@ -160,10 +166,12 @@ def examples(facts: Facts, kind: str) -> list[dict[str, Any]]:
                 if chance is not None
                 else f"off by {number(off)}"
                 if off is not None
+                else f"in {split}"
+                if split
                 else "",
             }
         )
-    return cards
+    return made
 
 
 def _of(row: dict[str, Any]) -> str:

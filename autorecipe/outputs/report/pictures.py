@@ -1,7 +1,7 @@
 """The report's pictures, each a function from plain numbers to SVG."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -282,13 +282,15 @@ def score_bars(bars: Sequence[Bar], limit: float, title: str) -> Markup:
     )
 
 
-def planned_bars(stages: Sequence[tuple[str, float | None, float]], title: str) -> Markup:
-    """Spent seconds as bars, planned ones as a mark."""
+def planned_bars(
+    stages: Sequence[tuple[str, float | None, float]], title: str, amount: Callable[[object], str] = seconds
+) -> Markup:
+    """What was spent as bars, what was planned as a mark; `amount` says a number of seconds or epochs in words."""
     longest = max([0.001, *(max(planned or 0.0, spent) for _, planned, spent in stages)])
     parts = []
     for i, (name, planned, spent) in enumerate(stages):
         y = 36 * i
-        told = f"{seconds(spent)}{f' of {seconds(planned)} planned' if planned is not None else ''}"
+        told = f"{amount(spent)}{f' of {amount(planned)} planned' if planned is not None else ''}"
         parts.append(tag("text", name, x=0, y=y + 11, class_="word"))
         parts.append(tag("text", told, x="100%", y=y + 11, class_="word end"))
         parts.append(tag("rect", x=0, y=y + 17, width="100%", height=8, rx=2, class_="track"))
