@@ -18,6 +18,7 @@ from autorecipe.results import Decision
 from autorecipe.rundir import read_json, write_json
 from autorecipe.search import decide, planner
 from autorecipe.search.answer import in_fresh_seeds, in_percent
+from autorecipe.search.curves import SETTLED_STEPS
 from autorecipe.search.evidence import judge
 from autorecipe.search.expectation import Finish, Seen, expect, known_points
 from autorecipe.search.ledger import Progress, evidence_of
@@ -30,6 +31,7 @@ LONGER, LEAST = 4, 2
 SHARE = 0.15
 """Of the finish's time or epochs, for both runs, at most."""
 SHORTEST = planner.SHORTEST_RACED
+"""Of runs of fewer than `SETTLED_STEPS` neither do they: these tell nothing of where a network ends."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def race(bench: Workbench, progress: Progress, trial: float) -> Recipe:
             for recipe, shape, n in zip((chosen, other), shapes, steps, strict=True)
         )
         longer = times_longer(units_left(bench), cost, SHORTEST if bench.budget.timed else 0.0)
-        if longer is None or _alike(chosen, other):
+        if longer is None or longer * min(steps) < SETTLED_STEPS or _alike(chosen, other):
             return progress.incumbent
         known = _race(bench, progress, decision, (chosen, other), [longer * n for n in steps], shapes)
     return other if known.winner == other.digest else chosen

@@ -18,7 +18,7 @@ from autorecipe.search.tried import put_on_record, recorded_result
 from autorecipe.search.workbench import Shape, Workbench, steps_for, use_shape
 
 LONG = {"image": 40.0, "table": 5.0}
-"""A finish of fewer epochs is never too long; images are augmented."""
+"""No training of fewer epochs is too long, and no shorter run would tell anything; images are augmented."""
 FACTOR = 4
 """Each run is so many times as long as the one before, ..."""
 DOUBLED = 2
@@ -46,10 +46,11 @@ def choose_steps(bench: Workbench, incumbent: Recipe, shape: Shape, units: float
         units: seconds or epochs that are left for the finish.
     """
     planned = steps_for(bench, incumbent, shape, units)
-    epochs = planned * incumbent.training.batch_size / max(1, len(bench.dataset.splits.train))
+    best_steps = incumbent.training.steps
+    longest = min(planned, FACTOR * DOUBLED * best_steps)
+    epochs = longest * incumbent.training.batch_size / max(1, len(bench.dataset.splits.train))
     if epochs < LONG[incumbent.data.modality]:
         return None
-    best_steps = incumbent.training.steps
     best = recorded_result(bench, incumbent)
     if best is None:  # the other of a race
         best = _trained(bench, incumbent, best_steps, shape)

@@ -47,8 +47,9 @@ PINNED_MEMBERS, PINNED_PARAMS = 8, 50_000
 """With a budget in epochs no clock may decide: so many trials of a network of at most so many parameters at once."""
 RACE_STEPS = 60
 """Steps of each run of a race of learning rates."""
-LEAST_STEPS = 12
-"""A shape that cannot do so many steps in a trial's share is not tried."""
+LEAST_STEPS = 25
+"""A shape that cannot do so many steps in a trial's share is not tried: not even a run of four times a trial, as in the
+race before the final training, would then say where it ends (`curves.SETTLED_STEPS`)."""
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ def test_where_it_cannot_be_too_long_nothing_is_tried(chosen):
         return result(float(-steps), float(steps))
 
     assert chosen(grows, examples=1_000_000) == (None, [])  # few epochs
+    assert chosen(grows, examples=20_000) == (None, [])  # in the longest run that there is time for, of 800 steps
     assert chosen(grows, planned=700) == (None, [])  # hardly longer than a trial
     assert chosen(lambda _: None, unknown=True) == (None, [100])  # no trial on record, and it fails
 
