@@ -16,7 +16,7 @@ from autorecipe.search.evidence import Measured, measure_evidence
 from autorecipe.search.expectation import Expected, Finish, Seen, expect, growth_between, known_points
 from autorecipe.search.foresight import Point
 from autorecipe.search.notes import answer_note
-from autorecipe.search.planner import MOST_RISKED, ONE_IN_FIVE, SHORTEST_RACED, as_log_ratio
+from autorecipe.search.planner import SHORTEST_RACED, as_log_ratio
 from autorecipe.search.points import Question, incumbent_at_share
 from autorecipe.search.trials import forget_models
 from autorecipe.search.tried import Tried, recorded_result, recorded_score
@@ -239,8 +239,7 @@ def _worth_a_race(
     """Whether a larger network may well be the better one, and there will be a race to find out."""
     raced = not bench.budget.timed or question.finish >= SHORTEST_RACED
     growth = growth_between(bench.dataset.info, incumbent, candidate) is not None
-    likely = expected.gain + ONE_IN_FIVE * expected.spread > 0 and expected.gain > -MOST_RISKED
-    return raced and growth and likely and not question.risked
+    return raced and growth and expected.worth_the_risk and not question.risked
 
 
 # In words

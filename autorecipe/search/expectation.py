@@ -15,7 +15,9 @@ from autorecipe.results import DatasetInfo
 from autorecipe.search.curves import WON, error_on, hardly_begun, lead_in_errors, lead_in_odds, point_of, prior_of
 from autorecipe.search.foresight import UNIT, GrowthPrior, Lead, Point, error_from, grown, lead_to_come, learn
 from autorecipe.search.planner import (
+    MOST_RISKED,
     NOISE,
+    ONE_IN_FIVE,
     fading,
     members_of_finish,
     prior_gain,
@@ -54,6 +56,11 @@ class Expected:
     """Standard deviation of what will come of it."""
     prior: float
     """The gain without any measurement."""
+
+    @property
+    def worth_the_risk(self) -> bool:
+        """Whether a larger network is likely enough to be the better one: `planner.ONE_IN_FIVE`, `MOST_RISKED`."""
+        return self.gain + ONE_IN_FIVE * self.spread > 0 and self.gain > -MOST_RISKED
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from autorecipe.search import decide, planner
 from autorecipe.search.answer import in_fresh_seeds, in_percent
 from autorecipe.search.curves import SETTLED_STEPS
 from autorecipe.search.evidence import judge
-from autorecipe.search.expectation import Finish, Seen, expect, known_points
+from autorecipe.search.expectation import Finish, Seen, expect, growth_between, known_points
 from autorecipe.search.ledger import Progress, evidence_of
 from autorecipe.search.length import of_length
 from autorecipe.search.trials import SeedRun, forget_models, seed_runs
@@ -225,14 +225,18 @@ def _judged(
     finish = Finish(*(epochs_of(bench, of_length(pair[k], ends[k])) for k in (1, 0)))
     expected = expect(bench, other, chosen, seen, finish, float(bench.state.plan["trial"]), known_points(bench, other))
     p_better = float(special.ndtr(expected.gain / expected.spread))
+    grown = growth_between(info, other, chosen) is not None
+    risked = grown and expected.gain <= 0 and expected.worth_the_risk
     reason = (
         f"{in_percent(expected, ' after the race')}, "
         f"{measured.judged.effect:+.4g} in {measured.judged_by} in the race itself"
     )
+    if risked:
+        reason += "; as likely as one in five to be better, and so it stays"
     return Raced(
         chosen.digest,
         other.digest,
-        chosen.digest if expected.gain > 0 else other.digest,
+        chosen.digest if expected.gain > 0 or risked else other.digest,
         decision.num_seeds,
         {old.digest: new.training.steps for old, new in zip(pair, recipes, strict=True)},
         {old.digest: run.score for old, run in zip(pair, runs, strict=True)},

@@ -97,9 +97,8 @@ SHORTEST_RACED = 30.0
 ONE_IN_FIVE = 0.84
 """Standard deviations below nothing at which a gain is still as likely as one in five.  A larger network that
 promises so much is carried on where there is time for a race, which can take it back; what was refused does not
-return.  One at a time: there is one race.
-On images and tables of classes growing in vain loses a tenth and a quarter of what not growing does
-(`docs/performance.md`)."""
+return.  One at a time: there is one race, and after it the same is asked.  The truth is skewed: what is lost by growing
+in vain is a tenth (images) or a quarter (tables of classes) of what is lost by not growing (`docs/performance.md`)."""
 MOST_RISKED = 0.1
 """Relative loss that may be expected of such a network at most.  Of a network that is so slow that its trials have a
 few steps nothing is known, and one in five is soon likely: with an expected loss of 26 % +- 32 % letter went on with
