@@ -180,4 +180,5 @@ def _slower(bench: Workbench, share: float, recipe: Recipe, epochs: float) -> fl
     shape = measure_shape(bench, recipe, share)
     if shape.members == 1 or not bench.budget.timed:
         return 1.0
-    return alone_to_group(members_of_finish(shape.further_member, epochs), shape.further_member)
+    members = members_of_finish(recipe.data.modality, shape.further_member, epochs)
+    return alone_to_group(members, shape.further_member)

@@ -252,7 +252,8 @@ def _members(bench: Workbench, recipe: Recipe, shape: Shape, most_steps: int | N
             left = max(0.5, bench.clock.left() - end_reserve(bench, recipe, shape))
             steps = left / shape.step_seconds
             epochs = steps * recipe.training.batch_size / len(bench.dataset.splits.rows(final_splits(bench)))
-            members = planner.members_of_finish(shape.further_member, epochs, steps / most_steps if most_steps else 0.0)
+            spare = steps / most_steps if most_steps else 0.0
+            members = planner.members_of_finish(recipe.data.modality, shape.further_member, epochs, spare)
             if bench.limits.max_params is not None:
                 members = max(1, min(members, bench.limits.max_params // max(1, shape.num_params)))
         if members > 1:

@@ -269,18 +269,20 @@ def shrunk(measured: float, standard_error: float) -> float:
 MOST_MEMBERS, MOST_MEMBERS_SHORT = 4, 8
 """Networks whose predictions are averaged: where each further one costs steps; where steps are short of the time."""
 MOST_SLOWER = 2.5
-ENOUGH_EPOCHS = 15.0
-"""Epochs that each of several networks must have.  In 18 s on one data set with 15 and on one with 60 epochs, three
-networks at once have 1 % and 18 % less error than one that is trained for 30 and 130 (`docs/log.md`)."""
+ENOUGH_EPOCHS = {"image": 40.0, "table": 15.0}
+"""Epochs that each of several networks must have.  Of tables, in 18 s on one with 15 and on one with 60 epochs, three
+networks at once have 1 % and 18 % less error than one that is trained for 30 and 130; of images two have 6 % more with
+20 to 28 epochs than one with 40 to 50 (`docs/log.md`)."""
 FINISH_AVERAGING = 0.2
 """Window of the averaged weights in the final training of a table: a longer one than in trials, whose weights move
 further in each step."""
 
 
-def members_of_finish(further: float, epochs: float, spare: float = 0.0) -> int:
+def members_of_finish(modality: str, further: float, epochs: float, spare: float = 0.0) -> int:
     """Networks to train at once in the final training.
 
     Args:
+        modality: of the data.
         further: time that each further one adds to a step, over that of a step alone.
         epochs: that one network alone would have.
         spare: how many times the final training would fit into its time, where its steps are limited; else 0.
@@ -290,7 +292,7 @@ def members_of_finish(further: float, epochs: float, spare: float = 0.0) -> int:
         if spare:
             if 2.2 * slower <= spare:  # so that the steps are still what ends it
                 return members
-        elif members <= MOST_MEMBERS and slower <= MOST_SLOWER and epochs / slower >= ENOUGH_EPOCHS:
+        elif members <= MOST_MEMBERS and slower <= MOST_SLOWER and epochs / slower >= ENOUGH_EPOCHS[modality]:
             return members
     return 1
 

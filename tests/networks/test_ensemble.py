@@ -95,20 +95,20 @@ def test_several_members_survive_disk_and_interruption(iris, tmp_path):
     assert num_params(loaded) == 2 * num_params(build_final(recipe_for(iris), iris.info))
 
 
-@given(st.floats(0.0, 2.0), st.floats(0.1, 1e4))
-def test_each_of_several_members_sees_the_examples_often_enough(further, epochs):
-    members = members_of_finish(further, epochs)
+@given(st.sampled_from(["image", "table"]), st.floats(0.0, 2.0), st.floats(0.1, 1e4))
+def test_each_of_several_members_sees_the_examples_often_enough(modality, further, epochs):
+    members = members_of_finish(modality, further, epochs)
     slower = alone_to_group(members, further)
     assert 1 <= members <= MOST_MEMBERS
     if members > 1:
-        assert epochs / slower >= ENOUGH_EPOCHS
+        assert epochs / slower >= ENOUGH_EPOCHS[modality]
         assert slower <= MOST_SLOWER
-    assert members_of_finish(further, 2 * epochs) >= members
+    assert members_of_finish(modality, further, 2 * epochs) >= members
 
 
 @given(st.floats(0.0, 2.0), st.floats(1.0, 100.0))
 def test_where_steps_are_limited_members_fill_the_time(further, spare):
-    members = members_of_finish(further, 1.0, spare)
+    members = members_of_finish("table", further, 1.0, spare)
     assert 1 <= members <= MOST_MEMBERS_SHORT
     if members > 1:
         assert 2.2 * alone_to_group(members, further) <= spare

@@ -225,6 +225,29 @@ def test_a_network_that_was_risked_races_whatever_follows(tmp_path, monkeypatch)
     assert len(trained) == 2
 
 
+@pytest.mark.parametrize(
+    ("gain", "spread", "wider", "stays"),
+    [(-0.02, 0.1, True, True), (-0.09, 0.1, True, False), (-0.12, 0.3, True, False), (-0.02, 0.1, False, False)],
+    ids=["one in five", "less likely", "too much to lose", "other settings"],
+)
+def test_a_larger_network_stays_where_it_is_likely_enough(tmp_path, monkeypatch, gain, spread, wider, stays):
+    """The rule by which it was carried on; other settings are not skewed so."""
+    place, _ = bench(tmp_path, monkeypatch, (0.85, 0.85))
+    expected = expectation.Expected(gain, spread, 0.0)
+    monkeypatch.setattr(final_race, "expect", lambda *_: expected)
+    monkeypatch.setattr(final_race, "growth_between", lambda *_: object() if wider else None)
+    assert race(place, decision()) == (CHOSEN if stays else OTHER)
+    assert ("as likely as one in five" in place.heard[-1][1]["reason"]) == stays
+
+
+def test_runs_that_have_hardly_begun_are_not_raced(tmp_path, monkeypatch):
+    place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90))
+    slow = SimpleNamespace(step_seconds=0.03)
+    monkeypatch.setattr(final_race, "measure_shape", lambda *_: slow)
+    assert race(place, decision()) == CHOSEN  # 17 steps a trial, 68 in the race
+    assert trained == []
+
+
 def test_without_time_there_is_none(tmp_path, monkeypatch):
     place, trained = bench(tmp_path, monkeypatch, (0.80, 0.90), left=final_race.SHORTEST + 1)
     assert race(place, decision()) == CHOSEN
