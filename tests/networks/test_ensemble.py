@@ -133,7 +133,7 @@ def test_a_cap_on_parameters_counts_all_members(monkeypatch, most, members):
         heartbeat=lambda: None,
     )
     shape = SimpleNamespace(members=16, step_seconds=0.001, further_member=0.1, num_params=100)
-    recipe = SimpleNamespace(training=SimpleNamespace(batch_size=32))
+    recipe = SimpleNamespace(training=SimpleNamespace(batch_size=32), data=SimpleNamespace(modality="table"))
     assert finish._members(bench, recipe, shape, None) == members
     assert bench.state.finish_members == members
     assert bool(said) == (members > 1)

@@ -141,7 +141,7 @@ def test_each_of_several_networks_has_fewer_epochs(monkeypatch):
     def slower(members, further, timed=True):
         shape = SimpleNamespace(members=members, further_member=further)
         monkeypatch.setattr(expectation, "measure_shape", lambda *_: shape)
-        return expectation._slower(SimpleNamespace(budget=SimpleNamespace(timed=timed)), 1.0, None, 100.0)
+        return expectation._slower(SimpleNamespace(budget=SimpleNamespace(timed=timed)), 1.0, SMALL, 100.0)
 
     assert slower(8, 0.4) == pytest.approx(2.2)
     assert slower(1, 0.4) == slower(8, 0.4, timed=False) == 1.0
