@@ -69,6 +69,7 @@ SUMMARY = {
     "test_reads",
 }
 DECISION = {
+    "expected",
     "stage",
     "question",
     "incumbent",
