@@ -190,6 +190,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _headline(summary: dict[str, Any]) -> str:
     scores = summary.get("scores") or {}
     names = {"test": "test", "confirm": "confirm"}
+    if summary.get("confirm_kind") == "cross-validated" and scores.get("test") is not None:
+        del names["confirm"]  # of runs of a trial's length: the next line has it
     if scores.get("test") is None:  # else that of a short trial, beside those of the final model
         names["search"] = "search (val)"
     shown = [f"{words.number(scores[key])} on {name}" for key, name in names.items() if scores.get(key) is not None]

@@ -283,10 +283,11 @@ def duplicates(
     disagree = pairs[(targets[pairs[:, 0]] != targets[pairs[:, 1]]).reshape(len(pairs), -1).any(1)]
     if len(disagree):
         a, b = disagree[0]
+        pairs_have = "pair of equal images has" if len(disagree) == 1 else "pairs of equal images have"
         findings.append(
             Finding(
                 "conflicting_targets",
-                f"{len(disagree):,} equal images have different targets ({names[a]} and {names[b]})",
+                f"{len(disagree):,} {pairs_have} different targets ({names[a]} and {names[b]})",
                 "they stay; no model can have both right",
                 "look at them and correct the labels",
                 warn=True,

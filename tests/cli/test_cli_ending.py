@@ -138,6 +138,10 @@ def test_the_scores_of_short_trials_stand_beside_each_other_and_not_beside_the_f
     show_end(run, out)
     lines = out.getvalue().splitlines()
     assert "accuracy 0.9300 on test, 0.9400 on confirm; 59 s" in lines
+    write_json(run.summary, {**json.loads(run.summary.read_text()), "confirm_kind": "cross-validated"})
+    out = io.StringIO()
+    show_end(run, out)
+    assert "accuracy 0.9300 on test; 59 s" in out.getvalue().splitlines()
     told = "0.9500 on val, 0.8500 held out with fresh seeds, 0.8400 on test (2 models)"
     assert f"a trial's length, for comparison: {told}" in lines
     write_json(run.summary, {**summary, "scores": {"search": 0.95, "confirm": None, "test": None}})

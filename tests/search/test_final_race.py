@@ -284,7 +284,8 @@ def test_a_timed_search_stays_within_its_budget_with_a_race(searched, monkeypatc
         adopted = [d for d in decisions if d.chosen == d.candidate != d.incumbent]
         return adopted[-1] if adopted else None
 
-    for name, value in {"SHORTEST": 1.0, "LEAST": 1, "SHARE": 0.6, "doubtful": last_adopted}.items():
+    always = {"SHORTEST": 1.0, "LEAST": 1, "SHARE": 0.6, "SETTLED_STEPS": 1, "doubtful": last_adopted}
+    for name, value in always.items():
         monkeypatch.setattr(final_race, name, value)
     found = searched(budget="20s", source="digits")
     assert read_json(found.run.summary)["budget"]["spent_seconds"] <= 22.0

@@ -234,7 +234,7 @@ def receipt(facts: Facts) -> dict[str, Any]:
     words = [
         f"{given} given" if given else "",
         f"{seconds(spent)} spent" if spent is not None else "",
-        f"{number(epochs)} epochs of training" if epochs is not None else "",
+        f"{number(epochs)} epochs of training" if epochs is not None and budget.get("seconds") is None else "",
     ]
     reads = real(facts.summary.get("test_reads"))
     return {
