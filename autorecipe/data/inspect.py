@@ -1,6 +1,7 @@
 """What a careful look at the examples shows: findings with counts and examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -17,40 +18,22 @@ SELDOM = 10
 SHOWN = 6
 """Examples that a finding names by their rows, for those who want to look at them."""
 _CHUNK_BYTES = 1 << 25
-_NOBODY: Mapping[str, tuple[int, ...]] = {}
 
 
-def first_of_each(sets: Sequence[Sequence[str]]) -> dict[str, tuple[int, ...]]:
-    """Class or label -> its first rows, at most `SHOWN`; examples without any are those of the empty text.
-
-    Args:
-        sets: the class, or the labels, of each example.
-    """
-    found: dict[str, list[int]] = {}
-    for row, names in enumerate(sets):
-        for name in names or ("",):
-            rows = found.setdefault(name, [])
-            if len(rows) < SHOWN:
-                rows.append(row)
-    return {name: tuple(rows) for name, rows in found.items()}
+def _in_turn(masks: Sequence[np.ndarray]) -> tuple[int, ...]:
+    """Of the rows that each mask [N] names the first of each, then the second of each, ..., at most `SHOWN` in all."""
+    groups = [np.flatnonzero(mask)[:SHOWN].tolist() for mask in masks[:SHOWN]]
+    in_turn = (row for level in zip_longest(*groups) for row in level if row is not None)
+    return tuple(dict.fromkeys(in_turn))[:SHOWN]
 
 
-def _in_turn(groups: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The first of each group, then the second of each, ..., at most `SHOWN` in all."""
-    deepest = max(map(len, groups), default=0)
-    rows = dict.fromkeys(group[k] for k in range(deepest) for group in groups if k < len(group))
-    return tuple(rows)[:SHOWN]
-
-
-def imbalance(
-    classes: tuple[str, ...], counts: tuple[int, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY
-) -> list[Finding]:
+def imbalance(classes: tuple[str, ...], counts: tuple[int, ...], targets: np.ndarray) -> list[Finding]:
     """A finding where one class has far more examples than another.
 
     Args:
         classes: names [C].
         counts: examples of each [C], test left out.
-        rows_of: a few rows of each, to be shown.
+        targets: the class of each example [N].
     """
     if not counts or max(counts) <= IMBALANCE * max(1, min(counts)):
         return []
@@ -62,14 +45,12 @@ def imbalance(
             "every split has the classes in the same proportions; accuracy favours the large ones",
             "--metric macro_f1 counts every class alike",
             warn=True,
-            rows=rows_of.get(classes[least], ()),
+            rows=_in_turn([targets == classes[least]]),
         )
     ]
 
 
-def rare_classes(
-    classes: tuple[str, ...], counts: tuple[int, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY
-) -> list[Finding]:
+def rare_classes(classes: tuple[str, ...], counts: tuple[int, ...], targets: np.ndarray) -> list[Finding]:
     """A finding where a class has fewer than five examples, or fewer than ten and a quarter of the median.
 
     The arguments are those of `imbalance`.
@@ -84,7 +65,7 @@ def rare_classes(
             "they stay; they are hardly learned, and their scores are chance",
             "add examples of them, or merge or remove these classes",
             warn=True,
-            rows=_in_turn([rows_of.get(name, ()) for name in rare]),
+            rows=_in_turn([targets == name for name in rare[:SHOWN]]),
         )
     ]
 
@@ -97,7 +78,7 @@ def _rare(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[list[str], s
     return [name for _, name in rare], shown
 
 
-def similar_classes(classes: tuple[str, ...], rows_of: Mapping[str, tuple[int, ...]] = _NOBODY) -> list[Finding]:
+def similar_classes(classes: tuple[str, ...], targets: np.ndarray) -> list[Finding]:
     """A finding where the names of classes differ in case, blanks, - or _ alone; single letters may."""
     alike: dict[str, list[str]] = {}
     for name in classes:
@@ -114,7 +95,7 @@ def similar_classes(classes: tuple[str, ...], rows_of: Mapping[str, tuple[int, .
             "they are different classes",
             "write them alike in the data, if they are one",
             warn=True,
-            rows=_in_turn([rows_of.get(name, ()) for name in pairs[0]]),
+            rows=_in_turn([targets == name for name in pairs[0]]),
         )
     ]
 
@@ -129,8 +110,6 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
     """
     found = []
     rare, shown = _rare(names, counts)
-    none = sum(not some for some in sets)
-    rows_of = first_of_each(sets) if rare or none else {}
     if rare:
         found.append(
             Finding(
@@ -139,9 +118,11 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
                 "they stay; they are hardly learned, and their scores are chance",
                 "add examples of them, or merge or remove these labels",
                 warn=True,
-                rows=_in_turn([rows_of.get(name, ()) for name in rare]),
+                rows=_in_turn([np.array([name in some for some in sets]) for name in rare[:SHOWN]]),
             )
         )
+    without = np.array([not some for some in sets])
+    none = int(without.sum())
     if none:
         found.append(
             Finding(
@@ -149,7 +130,7 @@ def labels(names: tuple[str, ...], counts: tuple[int, ...], sets: Sequence[tuple
                 f"{none:,} of {len(sets):,} examples have no label",
                 "they are examples of none of them",
                 "remove them from the data, if their labels are merely unknown",
-                rows=rows_of.get("", ()),
+                rows=_in_turn([without]),
             )
         )
     if all(len(some) == 1 for some in sets):

@@ -304,12 +304,11 @@ def _about_classes(raw: Raw, task: str, classes: tuple[str, ...], counts: tuple[
         return []
     if task == "multilabel":
         return inspect.labels(classes, counts, split_labels(raw.targets))
-    rows_of = inspect.first_of_each([(str(name),) for name in raw.targets]) if raw.modality == "image" else {}
     ordered = [] if raw.facts.get("sorted_by_layout") else inspect.class_order(raw.targets)
     return [
-        *inspect.imbalance(classes, counts, rows_of),
-        *inspect.rare_classes(classes, counts, rows_of),
-        *inspect.similar_classes(classes, rows_of),
+        *inspect.imbalance(classes, counts, raw.targets),
+        *inspect.rare_classes(classes, counts, raw.targets),
+        *inspect.similar_classes(classes, raw.targets),
         *inspect.joined_classes(raw.targets),
         *ordered,
     ]

@@ -219,9 +219,8 @@ def _search(settings: Settings, bench: Workbench, worker: Any, resumed: bool = F
                     audit(bench, planner.Plan(**bench.state.plan))
             with phase(bench, "finish"):
                 final = finish(bench, progress)
-            score_saved(
-                bench, final, found, search_score(progress), cross_validated(progress), "complete", progress.decisions
-            )
+            held_out = cross_validated(run, progress)
+            score_saved(bench, final, found, search_score(progress), held_out, "complete", progress.decisions)
         except (Stopped, KeyboardInterrupt):
             base.kill(worker)
             found = base.collect(run, folder)

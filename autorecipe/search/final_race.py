@@ -31,7 +31,7 @@ LONGER, LEAST = 4, 2
 SHARE = 0.15
 """Of the finish's time or epochs, for both runs, at most."""
 SHORTEST = planner.SHORTEST_RACED
-"""Of runs of fewer than `SETTLED_STEPS` neither do they: these tell nothing of where a network ends."""
+"""Seconds of the finish; nor do they race for fewer than `SETTLED_STEPS` steps, which tell nothing of where it ends."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def _rival(bench: Workbench, progress: Progress, decision: Decision) -> Recipe:
     if decision is [d for d in progress.decisions if d.adopted][-1]:
         return replaced
     values = {name: get(replaced, name) for name in ("network", "optimizer.lr", "training.steps")}
-    other = replace(progress.incumbent, values)
-    bench.run.save_recipe(other)
-    return other
+    return replace(progress.incumbent, values)
 
 
 def winner_of_race(bench: Workbench, incumbent: Recipe) -> Recipe:
@@ -149,7 +147,8 @@ def _race(
     """Train both, judge, write it down."""
     chosen, other = pair
     begin = time.monotonic()
-    bench.run.save_recipe(chosen)  # an unstable stage has changed its learning rate
+    for recipe in pair:  # an unstable stage has changed a learning rate, and the other may be a new one
+        bench.run.save_recipe(recipe)
     recipes = [of_length(recipe, n) for recipe, n in zip(pair, steps, strict=True)]
     runs: list[SeedRun] = []
     seed, left = decision.num_seeds, units_left(bench)

@@ -10,6 +10,7 @@ from autorecipe.search.finish import run_finish, settle_members
 from autorecipe.search.ledger import Progress, carry_on
 from autorecipe.search.length import choose_steps
 from autorecipe.search.outlook import forget_foresight
+from autorecipe.search.tried import recorded_result
 from autorecipe.search.workbench import Shape, Workbench, epochs_left, measure_shape, steps_for, units_left, with_shape
 from autorecipe.training.checkpoint import free_memory
 from autorecipe.training.cohort_size import alone_to_group
@@ -32,6 +33,7 @@ def finish(bench: Workbench, progress: Progress) -> Recipe:
     shape = measure_shape(bench, recipe, trial)
     if progress.decisions and bench.state.finish_steps is None:
         bench.state.finish_steps = choose_steps(bench, recipe, shape, units_left(bench)) or 0
+        progress.result = progress.result or recorded_result(bench, recipe)  # of the other of a race, if it was asked
         bench.heartbeat()
     most = bench.state.finish_steps or None
     shape = settle_members(bench, recipe, shape, most)

@@ -27,8 +27,8 @@ def time_left(bench: Workbench, plan: planner.Plan) -> float:
 
 
 LEAST_RUNS = {"width": 5.0, "depth": 5.0, "regularize": 5.0}
-"""Full runs that a stage's one question wants; no stage takes them from a later one.  `regrow` has what is left, but
-where width was skipped, for the network overfitted, it asks in its place."""
+"""Full runs that a stage's one question wants; no stage takes them from a later one.  `regrow` has what is left, unless
+it is the first to ask for width, which an overfitting network skips: then as many as `width`."""
 LEAST_EPOCH_STEPS = 2.0
 """A trial of fewer steps says nothing; such a budget of epochs is for the finish."""
 LONGER = 3.0

@@ -118,12 +118,20 @@ def search_score(progress: Progress) -> float | None:
     return progress.result.score if progress.result is not None else None
 
 
-def cross_validated(progress: Progress) -> float | None:
-    """Mean held-out score of the incumbent's decision runs, where there is no confirm split."""
+def cross_validated(run: RunDir, progress: Progress) -> float | None:
+    """Mean held-out score of the incumbent's decision runs, where there is no confirm split.
+
+    An unstable stage may have changed its learning rate since; of another network, as after a race, there is none.
+    """
+    incumbent = progress.incumbent
     known = {digest for decision in progress.decisions for digest in (decision.candidate, decision.incumbent)}
-    digest = progress.incumbent.digest if progress.incumbent.digest in known else None
+    digest = incumbent.digest
+    if digest not in known and progress.decisions:
+        digest = progress.decisions[-1].chosen
+        last = run.load_recipe(digest)
+        if (last.network, last.regularization) != (incumbent.network, incumbent.regularization):
+            return None
     for decision in reversed(progress.decisions):
-        digest = digest or decision.chosen
         for who, name in ((decision.candidate, "candidate"), (decision.incumbent, "incumbent")):
             if who == digest and decision.scores.get(name):
                 values = decision.scores[name]

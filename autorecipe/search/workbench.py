@@ -117,7 +117,7 @@ class Workbench:
     too_large: set[str] = field(default_factory=set)
     """Keys of shapes that did not fit in memory at all."""
     before_saving: dict[str, np.ndarray] = field(default_factory=dict)
-    """SHA-256 of the weights on disk -> what the model that they are of said in memory (`summary.keep_said`)."""
+    """SHA-256 of the weights on disk -> what the model that they are of said in memory (`summary.save_model`)."""
 
     def rows(self, index: np.ndarray) -> torch.Tensor:
         """Row numbers on the device."""

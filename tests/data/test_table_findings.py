@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from autorecipe.data import ReadOptions, inspect_dataset
-from autorecipe.data.inspect import first_of_each, rare_classes, similar_classes
+from autorecipe.data.inspect import rare_classes, similar_classes
 from autorecipe.data.table.examine import dropped_columns
 from autorecipe.data.table.leaks import find_leaks
 
@@ -84,19 +84,21 @@ def test_few_rows_tell_nothing():
     assert find_leaks(frame, {"x": "."}, np.arange(20.0), "regression") == []
 
 
+NOBODY = np.array([], dtype=str)
+
+
 def test_rare_and_similar_classes():
-    (rare,) = rare_classes(("a", "b", "c"), (100, 3, 1))
+    (rare,) = rare_classes(("a", "b", "c"), (100, 3, 1), NOBODY)
     assert "2 of 3 ('c' 1, 'b' 3)" in rare.found
-    assert rare_classes(("a", "b"), (9, 100))
-    assert not rare_classes(("a", "b"), (10, 100))
-    assert not rare_classes(("a", "b"), (5, 20))
-    (alike,) = similar_classes(("Cat", "cat ", "dog", "d o-g", "bird"))
+    assert rare_classes(("a", "b"), (9, 100), NOBODY)
+    assert not rare_classes(("a", "b"), (10, 100), NOBODY)
+    assert not rare_classes(("a", "b"), (5, 20), NOBODY)
+    (alike,) = similar_classes(("Cat", "cat ", "dog", "d o-g", "bird"), NOBODY)
     assert "'Cat' and 'cat '; 'dog' and 'd o-g'" in alike.found
-    shown = first_of_each([("Cat",), ("dog",), ("cat ",), ("Cat",), (), ("dog", "Cat")])
-    assert shown == {"Cat": (0, 3, 5), "dog": (1, 5), "cat ": (2,), "": (4,)}
-    assert similar_classes(("Cat", "cat ", "dog"), shown)[0].rows == (0, 2, 3, 5)
-    assert rare_classes(("Cat", "dog"), (1, 100), shown)[0].rows == (0, 3, 5)
-    assert not similar_classes(("-1", "1", "A", "a", "C", "C++"))
+    targets = np.array(["Cat", "dog", "cat ", "Cat", "bird", "Cat"])
+    assert similar_classes(("Cat", "cat ", "dog"), targets)[0].rows == (0, 2, 3, 5)
+    assert rare_classes(("Cat", "dog", "bird"), (1, 100, 1), targets)[0].rows == (0, 4, 3, 5)
+    assert not similar_classes(("-1", "1", "A", "a", "C", "C++"), NOBODY)
 
 
 @pytest.mark.parametrize("sign", [-999.0, 9999.0])

@@ -221,6 +221,9 @@ def test_a_network_that_was_risked_races_whatever_follows(tmp_path, monkeypatch)
     assert final_race.race(place, Progress(dropped, decisions=[risked, later]), 0.5) == other
     assert trained == [400, 400]
     assert final_race.winner_of_race(place, dropped) == other
+    # Nothing was measured of the other, with fresh seeds: the score of the wider network is not its own.
+    told = [ledger.cross_validated(place.run, Progress(who, decisions=[risked, later])) for who in (dropped, other)]
+    assert told == [pytest.approx(0.805), None]
     assert final_race.race(place, Progress(other, decisions=[risked, later]), 0.5) == other
     assert len(trained) == 2
 
