@@ -86,7 +86,7 @@ def next_question(
         slug = f"{stage.name}-{incumbent.network.width}to{'or'.join(str(a.section.width) for a in alternatives[1:])}"
         text = f"{stage.name} {incumbent.network.width} -> {label}"
     elif stage.name == "depth":
-        alternatives = [own, *deeper_networks(bench, incumbent, space, share)]
+        alternatives = [own, *_fast_enough(bench, incumbent, deeper_networks(bench, incumbent, space, share), share)]
         blocks = len(incumbent.network.blocks)
         slug, text = f"depth-{blocks}to{blocks + 1}", f"depth {blocks} -> {blocks + 1} blocks"
     else:
@@ -277,6 +277,16 @@ def deeper_networks(bench: Workbench, recipe: Recipe, space: StageSpace, share: 
                     labels.add(label)
                     found.append(Alternative(label, tried))
     return [a for a in found if _caps(bench, a)]
+
+
+def _fast_enough(bench: Workbench, recipe: Recipe, alternatives: list[Alternative], share: float) -> list[Alternative]:
+    """Deeper networks without those of the first two that do not fit; none where neither does.
+
+    The first two are tried in any case, and so their steps are timed now; the others only if they are tried.
+    """
+    lr = measure_shape(bench, recipe, share).lr_range.suggestion
+    first = [a for a in alternatives[:2] if _fits(bench, replace(recipe, {"network": a.section}), share, lr)]
+    return [*first, *alternatives[2:]] if first else []
 
 
 def _caps(bench: Workbench, alternative: Alternative) -> bool:

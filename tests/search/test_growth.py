@@ -195,9 +195,10 @@ def test_the_start_has_the_embedding_that_suits_the_numbers(kind, embedding):
 def test_one_wider_network_is_tried_where_there_is_no_time_for_two(monkeypatch, iris, stage, trials):
     section = replace(Recipe(), {"network.width": 16}).network
     others = [Alternative(str(k), replace(Recipe(), {"network.width": k}).network) for k in (32, 64)]
-    shape = SimpleNamespace(members=1, further_member=1.0)
+    shape = SimpleNamespace(members=1, further_member=1.0, lr_range=SimpleNamespace(suggestion=0.01))
     for name in ("wider_networks", "deeper_networks"):
         monkeypatch.setattr(growth, name, lambda *a: others)
+    monkeypatch.setattr(growth, "_fits", lambda *a: True)
     monkeypatch.setattr(growth, "measure_shape", lambda *a: shape)
     monkeypatch.setattr(growth, "time_left", lambda *a: 2.6)
     said = []
@@ -227,6 +228,15 @@ def test_where_width_was_skipped_regularization_leaves_time_for_it(monkeypatch, 
     stage = next(s for s in STAGES if s.name == "regularize")
     assert next_question(bench, stage, Plan("seconds", 9.0, 18.0, 1.0, 32), progress) is not None
     assert wanted == [asked]
+
+
+@pytest.mark.parametrize(("slow", "left"), [((), [0, 1, 2]), ((0,), [1, 2]), ((0, 1), []), ((0, 1, 2), [])])
+def test_a_deeper_network_that_is_too_slow_for_a_trial_is_not_tried(monkeypatch, slow, left):
+    """As a wider one is not: of trials of a few steps nothing is known."""
+    deeper = [Alternative(str(k), replace(Recipe(), {"network.width": 8 + k}).network) for k in range(3)]
+    monkeypatch.setattr(growth, "measure_shape", lambda *a: SimpleNamespace(lr_range=SimpleNamespace(suggestion=0.01)))
+    monkeypatch.setattr(growth, "_fits", lambda bench, recipe, *a: recipe.network.width - 8 not in slow)
+    assert growth._fast_enough(None, Recipe(), deeper, 1.0) == [deeper[k] for k in left]
 
 
 def test_an_embedding_questions_search_space_does_not_hang_on_the_time_left():
